@@ -1,0 +1,194 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs operations documents; every action is a sandboxed component, confined down to its child processes.
+#[derive(Debug, Parser)]
+#[command(
+    name = "capstan",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a document.
+    #[command(
+        after_help = "Examples:\n  capstan run AWS-RunShellScript --parameters 'commands=[\"uptime\"]'\n  capstan run deploy.yaml --policy policy.yaml --parameters '{\"Release\":[\"4.2\"]}'\n  capstan run --resume 5f0c…\n\nExit status: 0 success, 1 a step failed or timed out, 2 invalid input, 3 denied by the policy,\n4 the machine has to be restarted first, 130 cancelled."
+    )]
+    Run(RunArguments),
+    /// Say what a document would do and what each step would be granted, without running anything.
+    Plan(DocumentArguments),
+    /// Check documents: errors, and what SSM silently ignores.
+    Validate {
+        /// Documents, YAML or JSON.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Say which layers of confinement this machine has.
+    Doctor {
+        /// How to print.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Look at actions.
+    #[command(subcommand)]
+    Action(ActionCommand),
+    /// Look at documents.
+    #[command(subcommand)]
+    Document(DocumentCommand),
+    /// Work on policies.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Check the record of what was done.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// The local Parameter Store.
+    #[command(subcommand)]
+    Parameter(ParameterCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON value.
+    Json,
+}
+
+/// A document with what it is run with.
+#[derive(Debug, Args)]
+pub(crate) struct DocumentArguments {
+    /// A file, or the name of a built-in or stored document.
+    pub(crate) document: Option<String>,
+    /// Parameters: the aws CLI's shorthand, JSON, or file://PATH. May be given several times.
+    #[arg(long, short, value_name = "PARAMETERS")]
+    pub(crate) parameters: Vec<String>,
+    /// The policy [default: $CAPSTAN_POLICY, else /etc/capstan/policy.yaml if there is one, else the profile
+    /// `confined`].
+    #[arg(long, value_name = "FILE", env = "CAPSTAN_POLICY")]
+    pub(crate) policy: Option<PathBuf>,
+    /// A profile instead of a policy: confined, networked or trusted-host.
+    #[arg(long, conflicts_with = "policy")]
+    pub(crate) profile: Option<String>,
+    /// An action's component, besides the built-in ones. May be given several times.
+    #[arg(long, value_name = "FILE.wasm")]
+    pub(crate) component: Vec<PathBuf>,
+    /// Where runs, outputs and compiled components are kept.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) state: Option<PathBuf>,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) document: DocumentArguments,
+    /// Go on with a run that was interrupted, waits, or asked for a restart of the machine.
+    #[arg(long, value_name = "ID", conflicts_with = "document")]
+    pub(crate) resume: Option<String>,
+    /// Send a signal to a step that waits for it: NAME or NAME=JSON.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) signal: Vec<String>,
+    /// The id of the run.
+    #[arg(long, value_name = "ID", conflicts_with = "resume")]
+    pub(crate) run_id: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ActionCommand {
+    /// List the built-in actions.
+    List,
+    /// Show what an action says of itself: its inputs, and what it asks for and why.
+    Inspect {
+        /// The name of an action, or a component's file.
+        action: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DocumentCommand {
+    /// List the built-in and stored documents.
+    List,
+    /// Print a document.
+    Show {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Print the JSON Schema of the policy file.
+    Schema,
+    /// Check a policy file.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Explain what a policy grants to each step of a document.
+    Explain(DocumentArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Check that no receipt was changed or removed.
+    Verify {
+        /// The receipts [default: those of the state folder].
+        file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ParameterCommand {
+    /// Put a parameter.
+    Put {
+        /// Its name.
+        name: String,
+        /// Its value.
+        #[arg(long)]
+        value: String,
+        /// String, StringList or SecureString.
+        #[arg(long = "type", default_value = "String")]
+        kind: String,
+        /// Replace one that is there.
+        #[arg(long)]
+        overwrite: bool,
+    },
+    /// Print a parameter's value.
+    Get {
+        /// Its name, or name:version.
+        name: String,
+        /// Print the value of a SecureString.
+        #[arg(long)]
+        with_decryption: bool,
+    },
+    /// List the parameters.
+    List,
+    /// Remove a parameter.
+    Delete {
+        /// Its name.
+        name: String,
+    },
+}

@@ -1,0 +1,50 @@
+//! Exit codes.
+
+use std::process::ExitCode;
+
+use capstan_runner::{RunResult, RunnerError, StepStatus};
+
+/// How the program ends. The numbers are part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All went well.
+    Success = 0,
+    /// A step failed or timed out, or something on this machine did.
+    Failure = 1,
+    /// The input makes no sense: a document, a policy, a parameter, the command line.
+    Invalid = 2,
+    /// The policy refused something.
+    Denied = 3,
+    /// The machine has to be restarted, and the run resumed.
+    Reboot = 4,
+    /// The user cancelled.
+    Cancelled = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "all are below 256")]
+        Self::from(exit as u8)
+    }
+}
+
+/// For a run.
+pub(crate) fn of_run(result: &RunResult) -> Exit {
+    match result.status {
+        _ if result.is_denied() => Exit::Denied,
+        StepStatus::Success | StepStatus::Skipped => Exit::Success,
+        StepStatus::SuccessAndReboot => Exit::Reboot,
+        StepStatus::Cancelled => Exit::Cancelled,
+        _ => Exit::Failure,
+    }
+}
+
+/// For an error that kept anything from being run.
+pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
+    match error.downcast_ref::<RunnerError>() {
+        Some(RunnerError::Io { .. } | RunnerError::Runtime(_) | RunnerError::Worker(_)) => {
+            Exit::Failure
+        }
+        _ => Exit::Invalid,
+    }
+}

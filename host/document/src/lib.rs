@@ -1,0 +1,20 @@
+//! Command documents of schema 1.2, 2.0.x and 2.2: read, checked, and resolved to steps that can be run.
+//!
+//! Pure: no I/O and no clock. [`Document::parse`] reads and checks; [`Document::bind`] takes the caller's
+//! parameters and puts them in; [`BoundDocument::resolve`] puts in what comes from Parameter Store.
+
+mod document;
+mod interpolation;
+mod lint;
+mod parameters;
+mod pattern;
+mod precondition;
+mod resolve;
+mod steps;
+
+pub use capstan_syntax::{Diagnostic, Diagnostics, Position, Severity, nearest};
+pub use document::Document;
+pub use parameters::{Parameter, ParameterType};
+pub use precondition::{Platform, Precondition, PreconditionOutcome};
+pub use resolve::{BoundDocument, ResolvedDocument, ResolvedStep, StoredParameter};
+pub use steps::{Flow, OnFailure, Step};

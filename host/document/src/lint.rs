@@ -1,0 +1,204 @@
+//! What SSM silently ignores, or does otherwise than it looks.
+
+use capstan_syntax::Diagnostic;
+use serde_json::Value;
+
+use crate::document::Document;
+use crate::interpolation::references;
+use crate::steps::{Flow, Step, input};
+
+/// Prefixes of references that are no parameters of the document.
+const SYSTEM: &[&str] = &[
+    "ssm:",
+    "ssm-secure:",
+    "global:",
+    "automation:",
+    "variable:",
+    "platformType",
+];
+
+pub(crate) fn lint(document: &mut Document) {
+    let mut lints = Vec::new();
+    let count = document.steps.len();
+    for (index, step) in document.steps.iter().enumerate() {
+        for (field, position) in &step.ignored {
+            let help = match field.as_str() {
+                "timeoutSeconds" => "put timeoutSeconds into the step's inputs",
+                "onFailure" => "put onFailure: exit into the step's inputs",
+                _ => "it is for automation runbooks",
+            };
+            lints.push(
+                Diagnostic::warning(
+                    "ignored-field",
+                    *position,
+                    format!("`{field}` at the level of the step is ignored in command documents"),
+                )
+                .help(help),
+            );
+        }
+        let inputs = step.inputs.first().unwrap_or(&Value::Null);
+        let flow = Flow::of(inputs, index + 1 == count);
+        if index + 1 < count && flow.on_failure.is_none() {
+            lints.push(
+                Diagnostic::warning(
+                    "failure-goes-on",
+                    step.position,
+                    format!(
+                        "when the step `{}` fails, the steps after it run all the same",
+                        step.name
+                    ),
+                )
+                .help("if they should not, put onFailure: exit into its inputs"),
+            );
+        }
+        if index + 1 < count && input(inputs, "finallyStep").is_some() {
+            lints.push(
+                Diagnostic::warning(
+                    "finally-step",
+                    step.position,
+                    "`finallyStep` counts only on the last step",
+                )
+                .help("move the step to the end"),
+            );
+        }
+        script(document, step, &mut lints);
+        let mut names = Vec::new();
+        step.inputs
+            .iter()
+            .for_each(|inputs| all_references(inputs, &mut names));
+        for name in names {
+            let system = SYSTEM.iter().any(|prefix| name.starts_with(prefix));
+            if !system
+                && !name.contains(['.', '/', ':'])
+                && !document
+                    .parameters
+                    .iter()
+                    .any(|parameter| parameter.name == name)
+            {
+                lints.push(Diagnostic::warning(
+                    "undeclared-reference",
+                    step.position,
+                    format!(
+                        "`{{{{ {name} }}}}` in the step `{}` names no parameter and stays as it is",
+                        step.name
+                    ),
+                ));
+            }
+        }
+    }
+    document.lints.extend(lints);
+}
+
+fn all_references(value: &Value, names: &mut Vec<String>) {
+    match value {
+        Value::String(text) => {
+            for reference in references(text) {
+                if !names.iter().any(|name| name == reference.name) {
+                    names.push(reference.name.to_owned());
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| all_references(item, names)),
+        Value::Object(map) => map.values().for_each(|value| all_references(value, names)),
+        _ => {}
+    }
+}
+
+/// What bash knows and a POSIX shell does not: a mark in the script, and what it is.
+const BASHISMS: &[(&str, &str)] = &[
+    ("[[ ", "[[ … ]]"),
+    ("<<<", "a here-string"),
+    ("<(", "process substitution"),
+    ("function ", "the word function"),
+    ("declare ", "declare"),
+    ("=(", "an array"),
+    ("${!", "indirection"),
+    ("&>", "&>"),
+    ("|&", "|&"),
+    ("pushd ", "pushd"),
+    ("set -o pipefail", "pipefail"),
+    ("shopt ", "shopt"),
+];
+
+fn script(document: &Document, step: &Step, lints: &mut Vec<Diagnostic>) {
+    let (is_shell, is_powershell) = (
+        step.action == "aws:runShellScript",
+        step.action == "aws:runPowerShellScript",
+    );
+    if !is_shell && !is_powershell {
+        return;
+    }
+    for inputs in &step.inputs {
+        let lines: Vec<&str> = match input(inputs, "runCommand") {
+            Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
+            Some(Value::String(text)) => vec![text],
+            _ => continue,
+        };
+        let text = lines.join("\n");
+        if is_shell && !text.starts_with("#!") {
+            let range = braces(&text).then_some("a brace range");
+            let found = BASHISMS.iter().find(|(mark, _)| {
+                text.lines()
+                    .any(|line| !line.trim_start().starts_with('#') && line.contains(mark))
+            });
+            if let Some(what) = range.or(found.map(|(_, what)| *what)) {
+                lints.push(
+                    Diagnostic::warning(
+                        "bash-syntax",
+                        step.position,
+                        format!(
+                            "the step `{}` uses {what}, which sh does not know on every system",
+                            step.name
+                        ),
+                    )
+                    .help("begin the script with #!/bin/bash"),
+                );
+            }
+        }
+        // A script that is a parameter as a whole is meant to be code.
+        if let [one] = references(&text).as_slice()
+            && one.start == 0
+            && one.end == text.len()
+        {
+            continue;
+        }
+        let mut told = Vec::new();
+        for reference in references(&text) {
+            let parameter = document
+                .parameters
+                .iter()
+                .find(|parameter| parameter.name == reference.name);
+            if let Some(parameter) = parameter
+                && !parameter.env_var
+                && parameter.kind == crate::ParameterType::String
+                && parameter.allowed_values.is_empty()
+                && !told.contains(&reference.name)
+            {
+                told.push(reference.name);
+                lints.push(
+                    Diagnostic::warning(
+                        "shell-injection",
+                        step.position,
+                        format!("the value of `{}` is pasted into the script of `{}` as it is: whoever calls the document can run any command", parameter.name, step.name),
+                    )
+                    .help(format!("give the parameter `{}` interpolationType: ENV_VAR, or allowedValues", parameter.name)),
+                );
+            }
+        }
+    }
+}
+
+/// `{1..30}`
+fn braces(text: &str) -> bool {
+    text.match_indices("..").any(|(at, _)| {
+        let before = text[..at].rfind('{').is_some_and(|open| {
+            let inner = &text[open + 1..at];
+            !inner.is_empty() && inner.chars().all(|c| c.is_ascii_alphanumeric())
+        });
+        let after = text[at + 2..].find('}').is_some_and(|close| {
+            let inner = &text[at + 2..at + 2 + close];
+            !inner.is_empty() && inner.chars().all(|c| c.is_ascii_alphanumeric() || c == '.')
+        });
+        before && after
+    })
+}

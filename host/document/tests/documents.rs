@@ -1,0 +1,264 @@
+//! Documents as people write them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "tests"
+)]
+
+use std::collections::BTreeMap;
+
+use capstan_document::{Document, Platform, PreconditionOutcome, StoredParameter};
+use serde_json::{Value, json};
+
+fn arguments(value: &Value) -> BTreeMap<String, Value> {
+    value
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_its_place() {
+    let text = "schemaVersion: 2.2\ndescripton: x\nparameters:\n  A: { type: Strng }\nmainSteps:\n  - action: aws:runShelScript\n    name: a b\n  - name: c\n    actoin: aws:runShellScript\n    inputs: [1]\n";
+    let problems = Document::parse(text, "d.yaml").unwrap_err().to_string();
+    for expected in [
+        "d.yaml:1:16",
+        "write it in quotes: '2.2'",
+        "d.yaml:2:1",
+        "did you mean `description`?",
+        "d.yaml:4:14",
+        "did you mean `String`?",
+        "d.yaml:6:13",
+        "did you mean `aws:runShellScript`?",
+        "d.yaml:7:11",
+        "d.yaml:9:5",
+        "did you mean `action`?",
+        "d.yaml:10:13",
+    ] {
+        assert!(
+            problems.contains(expected),
+            "{expected} is not in\n{problems}"
+        );
+    }
+}
+
+#[test]
+fn other_schemas_are_named() {
+    for (version, expected) in [
+        ("0.3", "automation runbook"),
+        ("1.0", "session"),
+        ("2.1", "withdrawn"),
+        ("9", "no schema 9"),
+    ] {
+        let text = format!("schemaVersion: '{version}'\nmainSteps: []\n");
+        let problems = Document::parse(&text, "d").unwrap_err().to_string();
+        assert!(problems.contains(expected), "{problems}");
+    }
+}
+
+#[test]
+fn schema_1_2_runs_its_property_sets_in_order() {
+    let text = json!({
+        "schemaVersion": "1.2",
+        "parameters": { "commands": { "type": "StringList" } },
+        "runtimeConfig": { "aws:runShellScript": { "properties": [
+            { "id": "0.aws:runShellScript", "runCommand": "{{ commands }}" },
+            { "runCommand": ["second"] },
+        ] } },
+    });
+    let document = Document::parse(&text.to_string(), "d").unwrap();
+    let bound = document
+        .bind(&arguments(&json!({ "commands": ["a", "b"] })))
+        .unwrap();
+    let resolved = bound.resolve(&BTreeMap::new()).unwrap();
+    assert_eq!(resolved.steps[0].name, "0.awsrunShellScript");
+    assert_eq!(resolved.steps[0].inputs[0]["runCommand"], json!(["a", "b"]));
+    assert_eq!(resolved.steps[1].name, "1.awsrunShellScript");
+}
+
+#[test]
+fn callers_values_are_checked_and_defaults_are_not() {
+    let text = "schemaVersion: '2.2'\nparameters:\n  N: { type: Integer, default: 3 }\n  S: { type: String, allowedPattern: '^a+$', default: zzz, maxChars: 3 }\n  L: { type: StringList, allowedValues: [x, y], default: [] , maxItems: 2}\n  B: { type: Boolean, default: false }\n  M: { type: StringMap, default: {} }\n  R: { type: String }\nmainSteps:\n  - { name: a, action: 'aws:runShellScript', inputs: { runCommand: ['{{ N }} {{ B }} {{ M }}'] } }\n";
+    let document = Document::parse(text, "d").unwrap();
+    assert!(
+        document
+            .lint()
+            .to_string()
+            .contains("does not pass its own rules")
+    );
+    let bound = document
+        .bind(&arguments(
+            &json!({ "R": ["r"], "N": ["5"], "M": ["{\"k\":\"v\"}"] }),
+        ))
+        .unwrap();
+    assert_eq!(bound.parameters()["N"], json!(5));
+    let resolved = bound.resolve(&BTreeMap::new()).unwrap();
+    assert_eq!(
+        resolved.steps[0].inputs[0]["runCommand"],
+        json!(["5 false {\"k\":\"v\"}"])
+    );
+    for (values, expected) in [
+        (json!({}), "needs a value"),
+        (json!({ "R": "r", "S": "b" }), "does not match"),
+        (json!({ "R": "r", "S": "aaaa" }), "longer than 3"),
+        (json!({ "R": "r", "N": "x" }), "not a whole number"),
+        (json!({ "R": "r", "B": "maybe" }), "neither true nor false"),
+        (json!({ "R": "r", "L": ["z"] }), "not one of"),
+        (json!({ "R": "r", "L": ["x", "y", "x"] }), "more than 2"),
+        (json!({ "R": "r", "M": "x" }), "not JSON"),
+        (json!({ "R": "r", "Z": "x" }), "no parameter `Z`"),
+    ] {
+        let problems = document.bind(&arguments(&values)).unwrap_err().to_string();
+        assert!(problems.contains(expected), "{values}: {problems}");
+    }
+}
+
+#[test]
+fn environment_parameters_are_not_pasted() {
+    let text = "schemaVersion: '2.2'\nparameters:\n  Name: { type: String, interpolationType: ENV_VAR }\nmainSteps:\n  - { name: a, action: 'aws:runShellScript', inputs: { workingDirectory: '/srv/{{ Name }}', runCommand: ['echo \"{{ Name }}\"'] } }\n";
+    let document = Document::parse(text, "d").unwrap();
+    assert!(!document.lint().to_string().contains("shell-injection"));
+    let resolved = document
+        .bind(&arguments(&json!({ "Name": "$(id)" })))
+        .unwrap()
+        .resolve(&BTreeMap::new())
+        .unwrap();
+    assert_eq!(
+        resolved.steps[0].inputs[0]["runCommand"],
+        json!(["echo \"${SSM_Name}\""])
+    );
+    assert_eq!(
+        resolved.steps[0].inputs[0]["workingDirectory"],
+        json!("/srv/$(id)")
+    );
+    assert_eq!(resolved.steps[0].environment["SSM_Name"], "$(id)");
+}
+
+#[test]
+fn stored_parameters_are_put_in() {
+    let text = "schemaVersion: '2.2'\nmainSteps:\n  - { name: a, action: 'aws:runShellScript', inputs: { runCommand: ['echo {{ ssm:/a }}', '{{ssm:/list}}', 'x {{ ssm:/secret }} {{ ssm:/none }} {{ ssm:/list }}'] } }\n";
+    let document = Document::parse(text, "d").unwrap();
+    let bound = document.bind(&BTreeMap::new()).unwrap();
+    assert_eq!(
+        bound.parameter_store_references(),
+        ["/a", "/list", "/none", "/secret"]
+    );
+    let store = BTreeMap::from([
+        ("/a".to_owned(), StoredParameter::String("A".into())),
+        (
+            "/list".to_owned(),
+            StoredParameter::StringList(vec!["l1".into(), "l2".into()]),
+        ),
+        ("/secret".to_owned(), StoredParameter::SecureString),
+    ]);
+    let problems = bound.resolve(&store).unwrap_err().to_string();
+    for expected in ["SecureString", "does not exist", "whole element"] {
+        assert!(problems.contains(expected), "{problems}");
+    }
+}
+
+#[test]
+fn preconditions_are_decided_as_the_agent_does() {
+    use PreconditionOutcome::{Met, NotMet, Unrecognized};
+    for (precondition, expected) in [
+        (json!({ "StringEquals": ["platformType", "Linux"] }), "met"),
+        (json!({ "StringEquals": ["linux", "platformType"] }), "met"),
+        (
+            json!({ "StringEquals": ["platformType", "Windows"] }),
+            "not",
+        ),
+        (json!({ "StringEquals": ["{{ Mode }}", "install"] }), "met"),
+        (json!({ "StringEquals": ["{{ Mode }}", "Install"] }), "not"),
+        (
+            json!({ "StringEquals": ["{{ Mode }}", "{{ Mode }}"] }),
+            "bad",
+        ),
+        (json!({ "StringEquals": ["a", "b"] }), "bad"),
+        (json!({ "StringEquals": ["platformType"] }), "bad"),
+        (json!({ "StringLike": ["platformType", "Linux"] }), "bad"),
+        (
+            json!({ "StringEquals": ["platformType", "{{ Mode }}"] }),
+            "bad",
+        ),
+        (json!({ "StringEquals": ["{{ ssm:x }}", "install"] }), "bad"),
+    ] {
+        for version in ["2.2", "2.0"] {
+            let text = json!({
+                "schemaVersion": version,
+                "parameters": { "Mode": { "type": "String", "default": "install" } },
+                "mainSteps": [{ "name": "a", "action": "aws:runShellScript", "precondition": precondition, "inputs": {} }],
+            });
+            let document = Document::parse(&text.to_string(), "d").unwrap();
+            let resolved = document
+                .bind(&BTreeMap::new())
+                .unwrap()
+                .resolve(&BTreeMap::new())
+                .unwrap();
+            let outcome = match resolved.steps[0].precondition.evaluate(Platform::Linux) {
+                Met => "met",
+                NotMet(_) => "not",
+                Unrecognized(_) => "bad",
+            };
+            assert_eq!(
+                outcome,
+                if version == "2.0" { "bad" } else { expected },
+                "{precondition} {version}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_lint_tells_what_surprises() {
+    let text = "schemaVersion: '2.2'\nparameters:\n  P: { type: String }\nmainSteps:\n  - { name: a, action: 'aws:runShellScript', timeoutSeconds: 5, inputs: { runCommand: ['for i in {1..3}; do echo {{ P }} {{ Q }}; done'] } }\n  - { name: b, action: 'aws:runShellScript', inputs: { runCommand: ['true'] } }\n";
+    let lints = Document::parse(text, "d").unwrap().lint().to_string();
+    for code in [
+        "ignored-field",
+        "failure-goes-on",
+        "bash-syntax",
+        "shell-injection",
+        "undeclared-reference",
+    ] {
+        assert!(lints.contains(code), "{code} is not in\n{lints}");
+    }
+}
+
+#[test]
+fn damaged_documents_never_panic() {
+    let text = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../examples/deploy/deploy.yaml"
+    ))
+    .unwrap();
+    let bytes = text.as_bytes();
+    let mut seed = 1_u64;
+    for _ in 0..2_000 {
+        let mut damaged = bytes.to_vec();
+        for _ in 0..3 {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let at = usize::try_from(seed >> 33).unwrap() % damaged.len();
+            match seed % 4 {
+                0 => drop(damaged.remove(at)),
+                1 => damaged.insert(
+                    at,
+                    b"{}[]:-#&*!|>'\"% \n\t"[usize::try_from(seed >> 40).unwrap() % 18],
+                ),
+                2 => damaged[at] = b' ',
+                _ => damaged.truncate(at.max(1)),
+            }
+        }
+        if let Ok(text) = String::from_utf8(damaged)
+            && let Ok(document) = Document::parse(&text, "d")
+        {
+            let _ = document
+                .bind(&BTreeMap::new())
+                .map(|bound| bound.resolve(&BTreeMap::new()));
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Why a document does not run at all.
+
+use capstan_document::Diagnostics;
+
+/// What keeps a document from being run. What happens within steps is a part of the result instead.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerError {
+    /// The document or its parameters.
+    #[error("{0}")]
+    Document(#[from] Diagnostics),
+    /// Something that was named does not exist or does not make sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// The state folder or another file.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was being done, with the path.
+        what: String,
+        /// The answer of the operating system.
+        #[source]
+        error: std::io::Error,
+    },
+    /// A component or the engine.
+    #[error(transparent)]
+    Runtime(#[from] capstan_runtime::RuntimeError),
+    /// The worker process.
+    #[error(transparent)]
+    Worker(#[from] capstan_runtime::worker::WorkerError),
+}
+
+impl RunnerError {
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |error| Self::Io { what, error }
+    }
+}

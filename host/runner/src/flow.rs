@@ -1,0 +1,158 @@
+//! What the results of steps mean for the steps after them and for the document. Pure; the rules are those of
+//! SSM's own agent.
+
+use capstan_document::{Flow, OnFailure};
+
+use crate::result::StepStatus;
+
+/// A script's exit code with which it ends the document as a success.
+pub const EXIT_SUCCESS: i32 = 168;
+/// A script's exit code with which it ends the document as a failure.
+pub const EXIT_FAILURE: i32 = 169;
+
+/// What comes after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The next step.
+    Go,
+    /// No more steps, but for one that is `finallyStep`.
+    Stop,
+    /// No more steps until the machine was restarted.
+    Reboot,
+}
+
+/// A step's status and code once its flow is applied, and what comes next.
+#[must_use]
+pub fn after(status: StepStatus, exit_code: i32, flow: Flow) -> (StepStatus, i32, Next) {
+    match (status, exit_code) {
+        (StepStatus::SuccessAndReboot, code) => (status, code, Next::Reboot),
+        (StepStatus::Failed, EXIT_SUCCESS) => (StepStatus::Success, EXIT_SUCCESS, Next::Stop),
+        (StepStatus::Failed, EXIT_FAILURE) => (StepStatus::Failed, EXIT_FAILURE, Next::Stop),
+        (StepStatus::Failed, code) => {
+            let code = if code == 0 { 1 } else { code };
+            match flow.on_failure {
+                Some(OnFailure::Exit) => (StepStatus::Failed, code, Next::Stop),
+                Some(OnFailure::SuccessAndExit) => (StepStatus::Success, EXIT_SUCCESS, Next::Stop),
+                None => (StepStatus::Failed, code, Next::Go),
+            }
+        }
+        (StepStatus::TimedOut, code) if flow.on_failure == Some(OnFailure::Exit) => {
+            (status, code, Next::Stop)
+        }
+        (StepStatus::Success, code) if flow.on_success_exit => (status, code, Next::Stop),
+        (status, code) => (status, code, Next::Go),
+    }
+}
+
+/// The status of a document from those of its steps.
+#[must_use]
+pub fn document_status(steps: impl IntoIterator<Item = StepStatus>) -> StepStatus {
+    let steps: Vec<StepStatus> = steps.into_iter().collect();
+    let any = |status| steps.contains(&status);
+    for status in [
+        StepStatus::SuccessAndReboot,
+        StepStatus::Failed,
+        StepStatus::TimedOut,
+        StepStatus::Cancelled,
+    ] {
+        if any(status) {
+            return status;
+        }
+    }
+    if any(StepStatus::InProgress) {
+        StepStatus::InProgress
+    } else {
+        StepStatus::Success
+    }
+}
+
+/// The status of a step that ran several sets of inputs, or a nested document: the worst wins.
+#[must_use]
+pub fn merge(a: StepStatus, b: StepStatus) -> StepStatus {
+    fn rank(status: StepStatus) -> u8 {
+        match status {
+            StepStatus::Skipped => 0,
+            StepStatus::Success => 1,
+            StepStatus::SuccessAndReboot => 2,
+            StepStatus::NotStarted => 3,
+            StepStatus::InProgress => 4,
+            StepStatus::Failed => 5,
+            StepStatus::Cancelled => 6,
+            StepStatus::TimedOut => 7,
+        }
+    }
+    if rank(a) >= rank(b) { a } else { b }
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_document::{Flow, OnFailure};
+
+    use super::{Next, after, document_status, merge};
+    use crate::result::StepStatus::{
+        Cancelled, Failed, Skipped, Success, SuccessAndReboot, TimedOut,
+    };
+
+    #[test]
+    fn results_lead_to_the_next_step_or_not() {
+        let plain = Flow::default();
+        let exit = Flow {
+            on_failure: Some(OnFailure::Exit),
+            ..plain
+        };
+        let well = Flow {
+            on_failure: Some(OnFailure::SuccessAndExit),
+            ..plain
+        };
+        let done = Flow {
+            on_success_exit: true,
+            ..plain
+        };
+        for (status, code, flow, expected) in [
+            (Success, 0, plain, (Success, 0, Next::Go)),
+            (Success, 0, done, (Success, 0, Next::Stop)),
+            (Failed, 7, plain, (Failed, 7, Next::Go)),
+            (Failed, 0, plain, (Failed, 1, Next::Go)),
+            (Failed, 7, exit, (Failed, 7, Next::Stop)),
+            (Failed, 7, well, (Success, 168, Next::Stop)),
+            (Failed, 168, plain, (Success, 168, Next::Stop)),
+            (Failed, 169, plain, (Failed, 169, Next::Stop)),
+            (Failed, 7, done, (Failed, 7, Next::Go)),
+            (Skipped, 0, done, (Skipped, 0, Next::Go)),
+            (TimedOut, 137, plain, (TimedOut, 137, Next::Go)),
+            (TimedOut, 137, exit, (TimedOut, 137, Next::Stop)),
+            (
+                SuccessAndReboot,
+                194,
+                plain,
+                (SuccessAndReboot, 194, Next::Reboot),
+            ),
+        ] {
+            assert_eq!(
+                after(status, code, flow),
+                expected,
+                "{status:?} {code} {flow:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn documents_sum_up_their_steps() {
+        for (steps, expected) in [
+            (&[Success, Failed, SuccessAndReboot][..], SuccessAndReboot),
+            (&[Success, TimedOut, Failed], Failed),
+            (&[Success, Cancelled, TimedOut], TimedOut),
+            (&[Success, Cancelled], Cancelled),
+            (&[Skipped, Skipped], Success),
+            (&[], Success),
+        ] {
+            assert_eq!(
+                document_status(steps.iter().copied()),
+                expected,
+                "{steps:?}"
+            );
+        }
+        assert_eq!(merge(Success, Skipped), Success);
+        assert_eq!(merge(Failed, TimedOut), TimedOut);
+    }
+}

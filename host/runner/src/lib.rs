@@ -1,0 +1,34 @@
+//! Runs command documents on a node: the order of steps, what their results mean, outputs, journal and receipts.
+//!
+//! This is the trusted side. It decides what each step may do, and has a worker process do it
+//! ([`capstan_runtime::worker`]); what must not be forged (journal, receipts, output files) is written here.
+
+mod actions;
+mod broker;
+mod control;
+mod documents;
+mod error;
+pub mod flow;
+mod journal;
+mod node;
+mod output;
+mod parameters;
+mod plan;
+mod receipts;
+mod result;
+mod run;
+mod session;
+mod state;
+mod step;
+
+pub use actions::{Action, ActionRegistry, BuiltIn};
+pub use control::{Observer, RunControl};
+pub use documents::DocumentStore;
+pub use error::RunnerError;
+pub use node::NodeInfo;
+pub use parameters::{ParameterKind, ParameterStore, StoredVersion};
+pub use plan::{Plan, PlannedStep, Will};
+pub use receipts::{ReceiptError, verify_receipts};
+pub use result::{RunResult, RunStatus, StepResult, StepStatus};
+pub use run::{RunRequest, Runner};
+pub use state::StateFolder;

@@ -1,0 +1,213 @@
+//! The local Parameter Store: one file, for this user alone. Secure values are kept in it as they are; what guards
+//! them is the file's mode.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use capstan_document::StoredParameter;
+use serde::{Deserialize, Serialize};
+
+use crate::error::RunnerError;
+
+/// SSM's types of parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "SSM's words")]
+pub enum ParameterKind {
+    String,
+    StringList,
+    SecureString,
+}
+
+/// One version of a parameter.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredVersion {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: ParameterKind,
+    /// Its value; lists are separated by commas.
+    pub value: String,
+    /// Counts from 1.
+    pub version: u64,
+    /// When it was put.
+    pub modified: String,
+}
+
+/// Parameters in a file.
+#[derive(Debug, Clone)]
+pub struct ParameterStore {
+    path: PathBuf,
+}
+
+type Content = BTreeMap<String, Vec<StoredVersion>>;
+
+impl ParameterStore {
+    /// In this file, which need not be there yet.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    fn failed(&self) -> String {
+        format!("the parameters in {}", self.path.display())
+    }
+
+    fn load(&self) -> Result<Content, RunnerError> {
+        match fs::read(&self.path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+                RunnerError::Invalid(format!("{} are damaged: {error}", self.failed()))
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Content::new()),
+            Err(error) => Err(RunnerError::io(self.failed())(error)),
+        }
+    }
+
+    /// Changes the content under a lock, and puts it in place as a whole.
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Content) -> Result<T, RunnerError>,
+    ) -> Result<T, RunnerError> {
+        let write = |path: &Path| {
+            fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(path)
+        };
+        let lock =
+            write(&self.path.with_extension("lock")).map_err(RunnerError::io(self.failed()))?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)
+            .map_err(|error| RunnerError::io(self.failed())(error.into()))?;
+        let mut content = self.load()?;
+        let result = change(&mut content)?;
+        let temporary = self.path.with_extension("new");
+        let put = || -> std::io::Result<()> {
+            let mut file = write(&temporary)?;
+            file.set_len(0)?;
+            file.write_all(&serde_json::to_vec_pretty(&content)?)?;
+            file.sync_all()?;
+            fs::rename(&temporary, &self.path)
+        };
+        put().map_err(RunnerError::io(self.failed()))?;
+        Ok(result)
+    }
+
+    /// Puts a value and returns its version.
+    ///
+    /// # Errors
+    /// When there is one already and `overwrite` is not set, or the name or value is not allowed.
+    pub fn put(
+        &self,
+        name: &str,
+        value: &str,
+        kind: ParameterKind,
+        overwrite: bool,
+    ) -> Result<u64, RunnerError> {
+        let good = !name.is_empty()
+            && name.len() <= 1011
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'));
+        if !good {
+            return Err(RunnerError::Invalid(format!(
+                "`{name}` is no name for a parameter; names are of letters, digits, `_`, `-`, `.` and `/`"
+            )));
+        }
+        if value.is_empty() || value.len() > 8192 {
+            return Err(RunnerError::Invalid(format!(
+                "the value of {name} has {} bytes; it has 1 to 8192",
+                value.len()
+            )));
+        }
+        let modified = jiff::Timestamp::now().to_string();
+        self.change(|content| {
+            let versions = content.entry(name.to_owned()).or_default();
+            match versions.last() {
+                Some(_) if !overwrite => {
+                    return Err(RunnerError::Invalid(format!(
+                        "the parameter {name} is there already; --overwrite replaces it"
+                    )));
+                }
+                Some(last) if last.kind != kind && kind != ParameterKind::SecureString => {
+                    return Err(RunnerError::Invalid(format!(
+                        "the parameter {name} is a {:?}; its type cannot be changed",
+                        last.kind
+                    )));
+                }
+                _ => {}
+            }
+            let version = versions.last().map_or(1, |last| last.version + 1);
+            versions.push(StoredVersion {
+                kind,
+                value: value.to_owned(),
+                version,
+                modified,
+            });
+            Ok(version)
+        })
+    }
+
+    /// A parameter by name or `name:version`.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn get(&self, name: &str) -> Result<Option<StoredVersion>, RunnerError> {
+        let content = self.load()?;
+        if let Some(versions) = content.get(name) {
+            return Ok(versions.last().cloned());
+        }
+        let Some((name, version)) = name.rsplit_once(':') else {
+            return Ok(None);
+        };
+        let version: Option<u64> = version.parse().ok();
+        Ok(content
+            .get(name)
+            .and_then(|versions| versions.iter().find(|one| Some(one.version) == version))
+            .cloned())
+    }
+
+    /// Removes a parameter with all its versions; tells whether it was there.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn delete(&self, name: &str) -> Result<bool, RunnerError> {
+        self.change(|content| Ok(content.remove(name).is_some()))
+    }
+
+    /// All parameters, each with its last version.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn list(&self) -> Result<Vec<(String, StoredVersion)>, RunnerError> {
+        Ok(self
+            .load()?
+            .into_iter()
+            .filter_map(|(name, mut versions)| Some((name, versions.pop()?)))
+            .collect())
+    }
+
+    /// The values that a document refers to, as far as they exist.
+    pub(crate) fn resolve(
+        &self,
+        names: &[String],
+    ) -> Result<BTreeMap<String, StoredParameter>, RunnerError> {
+        let mut values = BTreeMap::new();
+        for name in names {
+            if let Some(found) = self.get(name)? {
+                let value = match found.kind {
+                    ParameterKind::String => StoredParameter::String(found.value),
+                    ParameterKind::StringList => StoredParameter::StringList(
+                        found.value.split(',').map(str::to_owned).collect(),
+                    ),
+                    ParameterKind::SecureString => StoredParameter::SecureString,
+                };
+                values.insert(name.clone(), value);
+            }
+        }
+        Ok(values)
+    }
+}

@@ -1,0 +1,227 @@
+//! What would happen, without anything happening.
+
+use std::collections::BTreeMap;
+
+use capstan_document::{Platform, PreconditionOutcome, ResolvedDocument, ResolvedStep};
+use capstan_policy::{Decision, Grant, Limits, Missing, StepDirectories, StepNeeds, Subject};
+use serde::Serialize;
+
+use crate::actions::Action;
+use crate::error::RunnerError;
+use crate::run::Runner;
+
+/// What a step will do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "will", content = "reason")]
+pub enum Will {
+    /// It runs.
+    Run,
+    /// It is skipped.
+    Skip(String),
+    /// It fails.
+    Fail(String),
+    /// It is refused.
+    Denied(String),
+}
+
+/// A step of a plan.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedStep {
+    /// Its name.
+    pub name: String,
+    /// Its action.
+    pub action: String,
+    /// What will happen.
+    #[serde(flatten)]
+    pub will: Will,
+    /// What it needs and is not granted.
+    pub missing: Vec<Missing>,
+    /// What it could use, and is not granted.
+    pub optional_missing: Vec<Missing>,
+    /// What the component may do.
+    pub component: Grant,
+    /// What its programs may do.
+    pub children: Grant,
+    /// How much it may use.
+    pub limits: Limits,
+    /// The rules of the policy that apply.
+    pub rules: Vec<String>,
+}
+
+/// A plan.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// The document.
+    pub document: String,
+    /// What a user should know before.
+    pub warnings: Vec<String>,
+    /// In order.
+    pub steps: Vec<PlannedStep>,
+}
+
+impl Plan {
+    /// Whether a step lacks something.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        self.steps
+            .iter()
+            .any(|step| matches!(step.will, Will::Denied(_)))
+    }
+}
+
+/// A step that was looked at: its component, if it runs, and what was decided.
+pub(crate) struct Prepared<'a> {
+    pub(crate) will: Will,
+    pub(crate) action: Option<&'a Action>,
+    pub(crate) decision: Decision,
+}
+
+fn platform() -> Platform {
+    match std::env::consts::OS {
+        "macos" => Platform::MacOs,
+        "windows" => Platform::Windows,
+        _ => Platform::Linux,
+    }
+}
+
+/// Decides whether a step runs, by the rules of SSM's agent, and what it may do if it does.
+pub(crate) fn prepare<'a>(
+    runner: &'a Runner,
+    schema_version: &str,
+    step: &ResolvedStep,
+    subject: &Subject,
+    directories: &StepDirectories,
+) -> Result<Prepared<'a>, RunnerError> {
+    let none = |will| Prepared {
+        will,
+        action: None,
+        decision: Decision::default(),
+    };
+    let action = runner.actions.find(&step.action)?;
+    let Some(action) = action else {
+        return Ok(none(Will::Fail(format!(
+            "there is no action {}; `capstan action list` shows those there are",
+            step.action
+        ))));
+    };
+    let manifest = action.manifest()?;
+    let here = platform();
+    let supported =
+        manifest.platforms.is_empty() || manifest.platforms.iter().any(|word| word == here.word());
+    if !supported {
+        let why = format!("{} does not work on {}", step.action, here.word());
+        return Ok(none(if schema_version == "2.2" {
+            Will::Skip(why)
+        } else {
+            Will::Fail(why)
+        }));
+    }
+    match step.precondition.evaluate(here) {
+        PreconditionOutcome::Met => {}
+        PreconditionOutcome::NotMet(why) => return Ok(none(Will::Skip(why))),
+        PreconditionOutcome::Unrecognized(why) => return Ok(none(Will::Fail(why))),
+    }
+    let mut decision = Decision::default();
+    for (index, inputs) in step.inputs.iter().enumerate() {
+        let needs = StepNeeds {
+            inputs: inputs.clone(),
+            declared: step.capabilities.clone(),
+            directories: directories.clone(),
+        };
+        let one = runner.policy.decide(subject, manifest, &needs);
+        if index == 0 {
+            decision = one;
+        } else {
+            decision.missing.extend(one.missing);
+        }
+    }
+    let will = match decision.missing.as_slice() {
+        [] => Will::Run,
+        missing => Will::Denied(explain(missing)),
+    };
+    Ok(Prepared {
+        will,
+        action: Some(action),
+        decision,
+    })
+}
+
+/// What is missing, in one message.
+fn explain(missing: &[Missing]) -> String {
+    let mut text = String::from("the policy does not grant what the step needs:");
+    for one in missing {
+        text.push_str(&format!(
+            "\n  {}: {}\n    needed because {}\n    a rule grants it with  {}",
+            one.capability, one.item, one.reason, one.hint
+        ));
+    }
+    text
+}
+
+/// The subject of a step.
+pub(crate) fn subject(document: &Subject, step: &ResolvedStep) -> Subject {
+    Subject {
+        action: step.action.clone(),
+        step: step.name.clone(),
+        ..document.clone()
+    }
+}
+
+pub(crate) fn plan(
+    runner: &Runner,
+    document: &Subject,
+    resolved: &ResolvedDocument,
+) -> Result<Plan, RunnerError> {
+    let mut steps = Vec::new();
+    for step in &resolved.steps {
+        let directories = StepDirectories {
+            work: format!("/run-folder/{}", step.name),
+            downloads: "/run-folder/downloads".into(),
+            temporary: "/tmp".into(),
+        };
+        let prepared = prepare(
+            runner,
+            &resolved.schema_version,
+            step,
+            &subject(document, step),
+            &directories,
+        )?;
+        steps.push(PlannedStep {
+            name: step.name.clone(),
+            action: step.action.clone(),
+            will: prepared.will,
+            missing: prepared.decision.missing,
+            optional_missing: prepared.decision.optional_missing,
+            component: prepared.decision.component,
+            children: prepared.decision.children,
+            limits: prepared.decision.limits,
+            rules: prepared.decision.rules,
+        });
+    }
+    Ok(Plan {
+        document: document.document.clone(),
+        warnings: runner.policy.warnings(),
+        steps,
+    })
+}
+
+/// The subject of a document.
+pub(crate) fn document_subject(
+    runner: &Runner,
+    name: &str,
+    sha256: &str,
+    parameters: &BTreeMap<String, serde_json::Value>,
+    ancestors: Vec<Subject>,
+) -> Subject {
+    Subject {
+        document: name.to_owned(),
+        document_version: None,
+        document_sha256: sha256.to_owned(),
+        node_tags: runner.node.tags.clone(),
+        parameters: parameters.clone(),
+        ancestors,
+        ..Subject::default()
+    }
+}

@@ -1,0 +1,470 @@
+//! Running a document, from its acceptance to its result.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use capstan_document::{Document, ResolvedDocument};
+use capstan_policy::{Policy, Subject};
+use capstan_runtime::{Event, Wake};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::actions::{ActionRegistry, own_program};
+use crate::control::{Observer, RunControl};
+use crate::documents::DocumentStore;
+use crate::error::RunnerError;
+use crate::flow::{Next, document_status};
+use crate::journal::{self, History, Journal, Record, Waiting};
+use crate::node::NodeInfo;
+use crate::parameters::ParameterStore;
+use crate::plan::{Plan, document_subject, plan};
+use crate::result::{RunResult, RunStatus, StepResult, StepStatus};
+use crate::session::Session;
+use crate::state::StateFolder;
+use crate::step::{StepRun, Suspension};
+
+/// Runs of one document that were interrupted; after that many something is wrong with it.
+const MAX_RESUMES: u32 = 15;
+
+/// A document to run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunRequest {
+    /// Its name, for the policy and for people.
+    pub document: String,
+    /// Its text.
+    pub source: String,
+    /// Its name in messages.
+    pub origin: String,
+    /// The caller's parameters, in the API's form or as they are.
+    pub arguments: BTreeMap<String, Value>,
+    /// The id of the run; made if there is none.
+    pub run_id: Option<String>,
+}
+
+/// Runs documents on this node.
+#[derive(Debug)]
+pub struct Runner {
+    /// Where everything is kept.
+    pub state: StateFolder,
+    /// The actions that there are.
+    pub actions: ActionRegistry,
+    /// The documents that there are.
+    pub documents: DocumentStore,
+    /// The parameters that there are.
+    pub parameters: ParameterStore,
+    /// What is allowed.
+    pub policy: Policy,
+    /// This machine.
+    pub node: NodeInfo,
+    /// The program that workers are started from.
+    pub program: PathBuf,
+}
+
+/// A document that is ready.
+struct Ready {
+    resolved: ResolvedDocument,
+    subject: Subject,
+}
+
+impl Runner {
+    /// With everything in its usual place.
+    #[must_use]
+    pub fn new(state: StateFolder, actions: ActionRegistry, policy: Policy) -> Self {
+        Self {
+            documents: DocumentStore::new(state.documents()),
+            parameters: ParameterStore::new(state.parameters()),
+            node: NodeInfo::detect(),
+            program: own_program(),
+            state,
+            actions,
+            policy,
+        }
+    }
+
+    fn ready(&self, request: &RunRequest) -> Result<Ready, RunnerError> {
+        let document = Document::parse(&request.source, &request.origin)?;
+        let bound = document.bind(&request.arguments)?;
+        let stored = self
+            .parameters
+            .resolve(&bound.parameter_store_references())?;
+        let resolved = bound.resolve(&stored)?;
+        let subject = document_subject(
+            self,
+            &request.document,
+            document.sha256(),
+            &resolved.parameters,
+            Vec::new(),
+        );
+        Ok(Ready { resolved, subject })
+    }
+
+    /// Says what would happen. Nothing does.
+    ///
+    /// # Errors
+    /// When the document or its parameters are wrong.
+    pub fn plan(&self, request: &RunRequest) -> Result<Plan, RunnerError> {
+        let ready = self.ready(request)?;
+        plan(self, &ready.subject, &ready.resolved)
+    }
+
+    /// Runs a document.
+    ///
+    /// # Errors
+    /// What keeps it from being run; what happens within its steps is in the result.
+    pub async fn run(
+        self: &Arc<Self>,
+        mut request: RunRequest,
+        observer: Arc<dyn Observer>,
+        control: RunControl,
+    ) -> Result<RunResult, RunnerError> {
+        let ready = self.ready(&request)?;
+        let run_id = match &request.run_id {
+            Some(id) => check_id(id)?,
+            None => new_id(),
+        };
+        request.run_id = Some(run_id.clone());
+        let path = self.state.journal(&run_id);
+        if path.exists() {
+            return Err(RunnerError::Invalid(format!(
+                "there is a run {run_id} already; --resume goes on with it"
+            )));
+        }
+        let mut journal = Journal::open(&path, true)?;
+        let started = jiff::Timestamp::now().to_string();
+        journal.add(&Record::Started {
+            request: Box::new(request),
+            at: started.clone(),
+        })?;
+        let session = Session::new(Arc::clone(self), &run_id, &ready.subject, observer, control)?;
+        Progress {
+            session,
+            journal,
+            ready,
+            results: Vec::new(),
+            started,
+        }
+        .go(None, 0)
+        .await
+    }
+
+    /// Goes on with a run that was interrupted, waits, or asked for a restart. Steps that are over are not run
+    /// again; a step that was interrupted is run again from its beginning.
+    ///
+    /// # Errors
+    /// When there is no such run, or another process has it.
+    pub async fn resume(
+        self: &Arc<Self>,
+        run_id: &str,
+        observer: Arc<dyn Observer>,
+        control: RunControl,
+    ) -> Result<RunResult, RunnerError> {
+        let run_id = check_id(run_id)?;
+        let path = self.state.journal(&run_id);
+        if !path.is_file() {
+            return Err(RunnerError::Invalid(format!(
+                "there is no run {run_id} in {}",
+                self.state.root().display()
+            )));
+        }
+        let journal = Journal::open(&path, false)?;
+        let history: History = journal::read(&path)?;
+        journal.cut(history.whole)?;
+        let ready = self.ready(&history.request)?;
+        let session = Session::new(Arc::clone(self), &run_id, &ready.subject, observer, control)?;
+        let mut progress = Progress {
+            session,
+            journal,
+            ready,
+            results: history.finished,
+            started: history.started,
+        };
+        if let Some(status) = history.status {
+            return Ok(progress.result(status));
+        }
+        if history.resumes >= MAX_RESUMES {
+            return Err(RunnerError::Invalid(format!(
+                "the run {run_id} was interrupted {} times; it is not taken up again",
+                history.resumes
+            )));
+        }
+        progress.journal.add(&Record::Resumed {
+            at: jiff::Timestamp::now().to_string(),
+        })?;
+        progress.go(history.waiting, history.attempts).await
+    }
+}
+
+/// A run id is a folder name.
+fn check_id(id: &str) -> Result<String, RunnerError> {
+    let good =
+        (1..=64).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    if good {
+        Ok(id.to_owned())
+    } else {
+        Err(RunnerError::Invalid(format!(
+            "`{id}` is no id of a run; ids are of letters, digits and `-`"
+        )))
+    }
+}
+
+/// A random UUID, as SSM's command ids are.
+fn new_id() -> String {
+    let mut bytes = [0_u8; 16];
+    if rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).is_err() {
+        let time = jiff::Timestamp::now().as_nanosecond().to_le_bytes();
+        bytes.copy_from_slice(&time);
+    }
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
+}
+
+/// A run on its way.
+struct Progress {
+    session: Arc<Session>,
+    journal: Journal,
+    ready: Ready,
+    results: Vec<StepResult>,
+    started: String,
+}
+
+impl Progress {
+    async fn go(
+        mut self,
+        mut waiting: Option<Waiting>,
+        mut attempts: u32,
+    ) -> Result<RunResult, RunnerError> {
+        let ready = std::mem::replace(
+            &mut self.ready,
+            Ready {
+                resolved: ResolvedDocument {
+                    schema_version: String::new(),
+                    steps: Vec::new(),
+                    parameters: BTreeMap::new(),
+                },
+                subject: Subject::default(),
+            },
+        );
+        let names: Vec<String> = ready
+            .resolved
+            .steps
+            .iter()
+            .map(|step| step.name.clone())
+            .collect();
+        self.session
+            .observer
+            .run_started(&self.session.run_id, &ready.subject.document, &names);
+        let session = Arc::clone(&self.session);
+        let mut stopped = replay(&ready, &self.results);
+        let mut rebooting = false;
+        for (index, step) in ready
+            .resolved
+            .steps
+            .iter()
+            .enumerate()
+            .skip(self.results.len())
+        {
+            let mut run = StepRun::new(
+                &session,
+                &ready.resolved.schema_version,
+                step,
+                &ready.subject,
+                index,
+            );
+            run.result.attempt = attempts + 1;
+            attempts = 0;
+            let resumed = waiting.take().filter(|waiting| waiting.step == index);
+            let cancelled = session.control.is_killed()
+                || (session.control.is_cancelled() && !step.flow.finally_step);
+            if cancelled && !stopped {
+                run.cancel();
+                run.finish();
+            } else if stopped && !step.flow.finally_step {
+                run.result.status = StepStatus::NotStarted;
+                run.result.status_detail = "NotStarted".into();
+                run.result.ended_at.clone_from(&run.result.started_at);
+                self.results.push(run.result);
+                continue;
+            } else {
+                session
+                    .observer
+                    .step_started(index, &step.name, &step.action);
+                if self.one(&mut run, index, resumed).await? {
+                    rebooting = true;
+                    self.results.push(run.result);
+                    break;
+                }
+                let next = run.finish();
+                stopped = stopped || next == Next::Stop;
+            }
+            let result = Box::new(run.result.clone());
+            self.journal.add(&Record::StepFinished {
+                step: index,
+                result,
+            })?;
+            session.observer.step_finished(index, &run.result);
+            self.results.push(run.result);
+        }
+        let considered = self
+            .results
+            .iter()
+            .map(|result| result.status)
+            .filter(|status| *status != StepStatus::NotStarted);
+        let mut status = document_status(considered);
+        if session.control.is_cancelled() && status != StepStatus::SuccessAndReboot {
+            status = StepStatus::Cancelled;
+        }
+        if !rebooting {
+            self.journal.add(&Record::Finished { status })?;
+        }
+        self.journal.sync();
+        session.drop_worker().await;
+        let result = self.result(status);
+        session.observer.run_finished(&result);
+        Ok(result)
+    }
+
+    /// Runs one step through its waits. True when the machine has to be restarted first.
+    async fn one(
+        &mut self,
+        run: &mut StepRun<'_>,
+        index: usize,
+        resumed: Option<Waiting>,
+    ) -> Result<bool, RunnerError> {
+        let Some(prepared) = run.prepare()? else {
+            return Ok(false);
+        };
+        let mut from = 0;
+        let mut event = None;
+        if let Some(waiting) = resumed {
+            run.result = waiting.result.clone();
+            from = waiting.input;
+            let suspension = Suspension {
+                input: waiting.input,
+                state: waiting.state,
+                wake: waiting.wake,
+                reason: waiting.reason,
+            };
+            match self.wait(run, &suspension, true).await {
+                Some(ended) => event = Some((suspension.state, ended)),
+                None => {
+                    run.cancel();
+                    return Ok(false);
+                }
+            }
+        }
+        self.journal.add(&Record::StepStarted {
+            step: index,
+            attempt: run.result.attempt,
+        })?;
+        loop {
+            let Some(suspension) = run.run(&prepared, from, event.take()).await? else {
+                return Ok(false);
+            };
+            self.journal.add(&Record::StepSuspended {
+                step: index,
+                input: suspension.input,
+                state: journal::encode(&suspension.state),
+                wake: suspension.wake.clone(),
+                reason: suspension.reason.clone(),
+                result: Box::new(run.result.clone()),
+            })?;
+            self.journal.sync();
+            if suspension.wake == Wake::Reboot {
+                run.finish();
+                self.session.observer.step_finished(index, &run.result);
+                return Ok(true);
+            }
+            match self.wait(run, &suspension, false).await {
+                Some(ended) => {
+                    from = suspension.input;
+                    event = Some((suspension.state, ended));
+                    self.journal.add(&Record::StepStarted {
+                        step: index,
+                        attempt: run.result.attempt,
+                    })?;
+                }
+                None => {
+                    run.cancel();
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    /// Waits for what a step waits for; none when the run is cancelled meanwhile.
+    async fn wait(
+        &self,
+        run: &StepRun<'_>,
+        suspension: &Suspension,
+        resumed: bool,
+    ) -> Option<Event> {
+        let session = &self.session;
+        let (at, names) = match &suspension.wake {
+            // Whoever resumes a run that asked for a restart says that it has taken place.
+            Wake::Reboot => return resumed.then_some(Event::Rebooted),
+            Wake::At(at) => (Some(*at), Vec::new()),
+            Wake::Signal(names) => (None, names.clone()),
+            Wake::Either(at, names) => (Some(*at), names.clone()),
+        };
+        session
+            .observer
+            .waiting(run.index, &run.step.name, &suspension.reason);
+        let timer = async {
+            match at {
+                Some(at) => {
+                    let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+                    tokio::time::sleep(Duration::from_millis(at.saturating_sub(now))).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = session.control.cancelled() => None,
+            (name, payload) = session.control.next_signal(&names) => Some(Event::Signal { name, payload }),
+            () = timer => Some(Event::Timer),
+        }
+    }
+
+    fn result(&self, status: RunStatus) -> RunResult {
+        RunResult {
+            run_id: self.session.run_id.clone(),
+            document: if self.ready.subject.document.is_empty() {
+                self.session.run_id.clone()
+            } else {
+                self.ready.subject.document.clone()
+            },
+            status,
+            steps: self.results.clone(),
+            reboot_required: status == StepStatus::SuccessAndReboot,
+            output_directory: self.session.folder.display().to_string(),
+            started_at: self.started.clone(),
+            ended_at: jiff::Timestamp::now().to_string(),
+        }
+    }
+}
+
+/// Whether the steps that are over ended the document.
+fn replay(ready: &Ready, results: &[StepResult]) -> bool {
+    results
+        .iter()
+        .zip(&ready.resolved.steps)
+        .any(|(result, step)| {
+            let flow = crate::flow::after(result.status, result.exit_code, step.flow);
+            result.status_detail == "AccessDenied"
+                || flow.2 == Next::Stop
+                || result.exit_code == crate::flow::EXIT_SUCCESS
+        })
+}

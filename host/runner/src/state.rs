@@ -1,0 +1,120 @@
+//! The state folder.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::error::RunnerError;
+
+/// Where a node keeps what outlives a process. Closed to other users.
+#[derive(Debug, Clone)]
+pub struct StateFolder {
+    root: PathBuf,
+    cache: PathBuf,
+}
+
+/// Makes a folder for this user alone, with the missing ones above it.
+pub(crate) fn make_private(path: &Path) -> Result<(), RunnerError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(RunnerError::io(format!(
+            "making the folder {}",
+            path.display()
+        )))
+}
+
+impl StateFolder {
+    /// Opens the folder: the one named, else `$CAPSTAN_STATE`, else `/var/lib/capstan` for root and
+    /// `$XDG_STATE_HOME/capstan` for others. `$CAPSTAN_CACHE` moves the compiled components elsewhere.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn open(path: Option<&Path>) -> Result<Self, RunnerError> {
+        let variable = |name: &str| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        let root = match path {
+            Some(path) => path.to_owned(),
+            None => variable("CAPSTAN_STATE").unwrap_or_else(|| {
+                if rustix::process::geteuid().is_root() {
+                    PathBuf::from("/var/lib/capstan")
+                } else {
+                    let home = || {
+                        variable("HOME")
+                            .unwrap_or_else(|| PathBuf::from("/tmp"))
+                            .join(".local/state")
+                    };
+                    variable("XDG_STATE_HOME")
+                        .unwrap_or_else(home)
+                        .join("capstan")
+                }
+            }),
+        };
+        if !root.is_dir() {
+            make_private(&root)?;
+        }
+        let root = fs::canonicalize(&root).map_err(RunnerError::io(format!(
+            "the state folder {}",
+            root.display()
+        )))?;
+        let cache = match variable("CAPSTAN_CACHE") {
+            Some(cache) => {
+                if !cache.is_dir() {
+                    make_private(&cache)?;
+                }
+                fs::canonicalize(&cache).map_err(RunnerError::io(format!(
+                    "the cache folder {}",
+                    cache.display()
+                )))?
+            }
+            None => root.join("cache"),
+        };
+        Ok(Self { root, cache })
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Compiled components.
+    #[must_use]
+    pub fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// Outputs, downloads and work folders of a run, laid out as by SSM's agent.
+    #[must_use]
+    pub fn orchestration(&self, run_id: &str) -> PathBuf {
+        self.root.join("document/orchestration").join(run_id)
+    }
+
+    /// The journal of a run.
+    #[must_use]
+    pub fn journal(&self, run_id: &str) -> PathBuf {
+        self.root.join("runs").join(run_id).join("journal.jsonl")
+    }
+
+    /// The receipts of all runs.
+    #[must_use]
+    pub fn receipts(&self) -> PathBuf {
+        self.root.join("receipts.jsonl")
+    }
+
+    /// The local Parameter Store.
+    #[must_use]
+    pub fn parameters(&self) -> PathBuf {
+        self.root.join("parameters.json")
+    }
+
+    /// Documents that were put there.
+    #[must_use]
+    pub fn documents(&self) -> PathBuf {
+        self.root.join("documents")
+    }
+}

@@ -1,0 +1,694 @@
+//! Running one step: from its resolved inputs to its result.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use capstan_document::{Document, ResolvedStep};
+use capstan_policy::{Decision, GrantCheck, Limits, Subject};
+use capstan_runtime::worker::ensure_compiled;
+use capstan_runtime::{
+    BrokerError, Call, CompileCache, DocumentRequest, Event, EventSink, FailureKind, OutputStream,
+    Status, StepContext, StepEvent, StepOutcome, StepReport, StepRequest, StopReason, Usage, Wake,
+};
+use serde_json::{Map, Value};
+
+use crate::error::RunnerError;
+use crate::flow::{Next, after, document_status, merge};
+use crate::output::{StepOutput, combined};
+use crate::plan::{Prepared, Will, document_subject, prepare, subject};
+use crate::receipts;
+use crate::result::{StepResult, StepStatus};
+use crate::session::{Session, StepRights};
+
+/// A wait that a step asked for.
+#[derive(Debug)]
+pub(crate) struct Suspension {
+    pub(crate) input: usize,
+    pub(crate) state: Vec<u8>,
+    pub(crate) wake: Wake,
+    pub(crate) reason: String,
+}
+
+/// A step that is run, across its waits.
+pub(crate) struct StepRun<'a> {
+    pub(crate) session: &'a Arc<Session>,
+    pub(crate) schema_version: &'a str,
+    pub(crate) step: &'a ResolvedStep,
+    pub(crate) document: &'a Subject,
+    pub(crate) index: usize,
+    pub(crate) depth: usize,
+    /// Where a nested step's output goes besides its files.
+    pub(crate) parent: Option<EventSink>,
+    pub(crate) result: StepResult,
+    output: Arc<Mutex<StepOutput>>,
+}
+
+fn now() -> String {
+    jiff::Timestamp::now().to_string()
+}
+
+fn unix_millis(after: Duration) -> u64 {
+    let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+    now.saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A step's action as a folder name.
+fn folder_name(action: &str) -> String {
+    action.replace(':', "")
+}
+
+impl<'a> StepRun<'a> {
+    pub(crate) fn new(
+        session: &'a Arc<Session>,
+        schema_version: &'a str,
+        step: &'a ResolvedStep,
+        document: &'a Subject,
+        index: usize,
+    ) -> Self {
+        let folder = session
+            .folder
+            .join(folder_name(&step.action))
+            .join(&step.name);
+        let result = StepResult {
+            name: step.name.clone(),
+            action: step.action.clone(),
+            started_at: now(),
+            ..StepResult::default()
+        };
+        Self {
+            session,
+            schema_version,
+            step,
+            document,
+            index,
+            depth: 0,
+            parent: None,
+            result,
+            output: Arc::new(Mutex::new(StepOutput::new(folder))),
+        }
+    }
+
+    /// Looks whether the step runs at all. None when it does; else its result is set.
+    pub(crate) fn prepare(&mut self) -> Result<Option<Prepared<'a>>, RunnerError> {
+        let subject = subject(self.document, self.step);
+        let directories = self.session.directories(&self.step.name);
+        let prepared = prepare(
+            &self.session.runner,
+            self.schema_version,
+            self.step,
+            &subject,
+            &directories,
+        )?;
+        match &prepared.will {
+            Will::Run => return Ok(Some(prepared)),
+            Will::Skip(why) => self.end(StepStatus::Skipped, "Skipped", 0, why),
+            Will::Fail(why) => self.end(StepStatus::Failed, "Failed", 1, why),
+            Will::Denied(why) => {
+                self.end(StepStatus::Failed, "AccessDenied", 1, why);
+                self.receipt(None, &prepared.decision);
+            }
+        }
+        Ok(None)
+    }
+
+    fn end(&mut self, status: StepStatus, detail: &str, exit_code: i32, message: &str) {
+        self.result.status = status;
+        self.result.status_detail = detail.to_owned();
+        self.result.exit_code = exit_code;
+        self.result.message = message.to_owned();
+        if !message.is_empty() {
+            let stream = if status == StepStatus::Skipped {
+                OutputStream::Stdout
+            } else {
+                OutputStream::Stderr
+            };
+            self.emit(StepEvent::Output {
+                stream,
+                data: format!("{message}\n").into_bytes(),
+            });
+        }
+    }
+
+    /// Sets a result without running anything.
+    pub(crate) fn cancel(&mut self) {
+        self.result.status = StepStatus::Cancelled;
+        self.result.status_detail = "Cancelled".into();
+        self.result.exit_code = 137;
+    }
+
+    fn sink(&self) -> EventSink {
+        let (output, observer, index) = (
+            Arc::clone(&self.output),
+            Arc::clone(&self.session.observer),
+            self.index,
+        );
+        let parent = self.parent.clone();
+        Arc::new(move |event| {
+            if let StepEvent::Output { stream, data } = &event {
+                output
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .write(*stream, data);
+            }
+            // What is nested is told by the outermost step.
+            if let Some(parent) = &parent {
+                parent(event);
+                return;
+            }
+            match event {
+                StepEvent::Output { stream, data } => observer.output(index, stream, &data),
+                StepEvent::Progress { done, total, note } => {
+                    observer.progress(index, done, total, &note)
+                }
+                StepEvent::Log { level, message, .. } => observer.log(index, level, &message),
+            }
+        })
+    }
+
+    fn emit(&self, event: StepEvent) {
+        (self.sink())(event);
+    }
+
+    /// Runs the sets of inputs from `from` on, the first of them with `call` if it is resumed.
+    pub(crate) async fn run(
+        &mut self,
+        prepared: &Prepared<'_>,
+        from: usize,
+        mut resumed: Option<(Vec<u8>, Event)>,
+    ) -> Result<Option<Suspension>, RunnerError> {
+        let Some(action) = prepared.action else {
+            return Ok(None);
+        };
+        let info = action.info()?;
+        self.result.component_digest.clone_from(&info.digest);
+        let cache = CompileCache::open(self.session.runner.state.cache())?;
+        if let Err(error) = ensure_compiled(
+            &cache,
+            &self.session.runner.program,
+            &info.digest,
+            action.wasm(),
+        )
+        .await
+        {
+            self.end(StepStatus::Failed, "LoadFailed", 1, &error.to_string());
+            return Ok(None);
+        }
+        let started = Instant::now();
+        for (input, inputs) in self.step.inputs.iter().enumerate().skip(from) {
+            let call = match resumed.take() {
+                Some((state, event)) => Call::Resume { state, event },
+                None => Call::Start {
+                    inputs: inputs.clone(),
+                },
+            };
+            let report = self
+                .attempt(
+                    call,
+                    &info.digest,
+                    &info.manifest.capabilities.programs,
+                    &prepared.decision,
+                )
+                .await;
+            self.result.wall_millis = started.elapsed().as_secs_f64() * 1000.0;
+            let suspended = self.take(report, &prepared.decision, input);
+            if suspended.is_some() {
+                return Ok(suspended);
+            }
+            if !matches!(
+                self.result.status,
+                StepStatus::Success | StepStatus::Skipped
+            ) {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    async fn attempt(
+        &self,
+        call: Call,
+        digest: &str,
+        programs: &BTreeMap<String, capstan_policy::ProgramRequest>,
+        decision: &Decision,
+    ) -> Result<StepReport, RunnerError> {
+        let session = self.session;
+        let worker = session.worker().await?;
+        let mut limits = decision.limits.clone();
+        remaining(&mut limits, session);
+        let directories = session.directories(&self.step.name);
+        crate::state::make_private(&PathBuf::from(&directories.work))?;
+        let sink = self.sink();
+        let (id, rights) = session.register(StepRights {
+            component: GrantCheck::new(decision.component.clone()),
+            children: GrantCheck::new(decision.children.clone()),
+            subject: subject(self.document, self.step),
+            events: Arc::clone(&sink),
+            depth: self.depth,
+            index: self.index,
+            reboot: std::sync::atomic::AtomicBool::new(false),
+        });
+        let runner = &session.runner;
+        let request = StepRequest {
+            id,
+            component: digest.to_owned(),
+            programs: programs.clone(),
+            call,
+            context: StepContext {
+                run_id: session.run_id.clone(),
+                node_id: runner.node.id.clone(),
+                document: self.document.document.clone(),
+                step: self.step.name.clone(),
+                action: self.step.action.clone(),
+                attempt: self.result.attempt,
+                platform: runner.node.platform.clone(),
+                work_directory: directories.work,
+                downloads_directory: directories.downloads,
+                deadline_unix_millis: unix_millis(Duration::from_millis(limits.wall_millis)),
+                environment: self.step.environment.clone(),
+                region: runner.node.region.clone(),
+            },
+            component_grant: decision.component.clone(),
+            children_grant: decision.children.clone(),
+            limits,
+            environment: self.environment(&decision.children),
+        };
+        let running = worker.run_step(request, sink);
+        tokio::pin!(running);
+        let mut told = false;
+        let result = loop {
+            tokio::select! {
+                result = &mut running => break result,
+                () = session.control.cancelled(), if !told && !self.is_final() => {
+                    told = true;
+                    worker.cancel(id);
+                }
+                () = session.control.killed() => {
+                    worker.kill();
+                    break running.await;
+                }
+            }
+        };
+        session.unregister(id);
+        let mut report = match result {
+            Ok(report) => report,
+            Err(error) => {
+                session.drop_worker().await;
+                crashed(&error.to_string())
+            }
+        };
+        if rights.reboot.load(Ordering::SeqCst)
+            && let StepOutcome::Done {
+                status: Status::Success,
+                ..
+            } = report.outcome
+        {
+            report.outcome = StepOutcome::Suspended {
+                state: b"{}".to_vec(),
+                wake: Wake::Reboot,
+                reason: "a nested document asks for a restart".into(),
+            };
+        }
+        Ok(report)
+    }
+
+    /// The last step with `finallyStep` is not stopped by a first cancellation.
+    fn is_final(&self) -> bool {
+        self.step.flow.finally_step
+    }
+
+    /// What every program of the step finds in its environment, stronger than what the document adds.
+    fn environment(&self, children: &capstan_policy::Grant) -> BTreeMap<String, String> {
+        let check = GrantCheck::new(children.clone());
+        let runner = &self.session.runner;
+        let mut env: BTreeMap<String, String> = std::env::vars()
+            .filter(|(name, _)| check.allows_environment(name))
+            .collect();
+        let mut set = |name: &str, value: &str| env.insert(name.to_owned(), value.to_owned());
+        if self.session.is_confined() {
+            set(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            );
+            set("HOME", &self.session.directories(&self.step.name).work);
+            set("TMPDIR", "/tmp");
+        }
+        set("SSM_COMMAND_ID", &self.session.run_id);
+        set("AWS_SSM_INSTANCE_ID", &runner.node.id);
+        set("AWS_SSM_REGION_NAME", &runner.node.region);
+        set("AWS_SSM_PLATFORM_NAME", &runner.node.platform.name);
+        set("AWS_SSM_PLATFORM_VERSION", &runner.node.platform.version);
+        env
+    }
+
+    /// Takes a report into the result.
+    fn take(
+        &mut self,
+        report: Result<StepReport, RunnerError>,
+        decision: &Decision,
+        input: usize,
+    ) -> Option<Suspension> {
+        let report = report.unwrap_or_else(|error| crashed(&error.to_string()));
+        self.session.add_used(&report.usage);
+        self.receipt(Some(&report), decision);
+        let result = &mut self.result;
+        result.fuel_used += report.usage.fuel;
+        result.peak_memory_bytes = result.peak_memory_bytes.max(report.usage.peak_memory_bytes);
+        result.child_peak_memory_bytes = result
+            .child_peak_memory_bytes
+            .max(report.usage.child_peak_memory_bytes);
+        result.child_cpu_millis += report.usage.child_cpu_millis;
+        result.denials.extend(report.denials);
+        result.children.extend(report.children);
+        result.hosts_contacted.extend(report.hosts_contacted);
+        result.files_written.extend(report.files_written);
+        result.enforced = report.enforced;
+        let before = if input == 0 {
+            StepStatus::Skipped
+        } else {
+            result.status
+        };
+        match report.outcome {
+            StepOutcome::Done {
+                status,
+                exit_code,
+                outputs,
+            } => {
+                let status = match status {
+                    Status::Success => StepStatus::Success,
+                    Status::Failed => StepStatus::Failed,
+                    Status::TimedOut => StepStatus::TimedOut,
+                    Status::Cancelled => StepStatus::Cancelled,
+                    Status::Skipped => StepStatus::Skipped,
+                };
+                result.status = merge(before, status);
+                result.exit_code = if result.exit_code == 0 {
+                    exit_code
+                } else {
+                    result.exit_code
+                };
+                result.outputs = outputs.or(result.outputs.take());
+                result.status_detail = match result.status {
+                    StepStatus::TimedOut => "ExecutionTimedOut".into(),
+                    status => format!("{status:?}"),
+                };
+                None
+            }
+            StepOutcome::Suspended {
+                state,
+                wake,
+                reason,
+            } => {
+                result.status = if wake == Wake::Reboot {
+                    StepStatus::SuccessAndReboot
+                } else {
+                    StepStatus::InProgress
+                };
+                result.status_detail = if wake == Wake::Reboot {
+                    "SuccessAndReboot".into()
+                } else {
+                    "Waiting".into()
+                };
+                result.exit_code = if wake == Wake::Reboot { 194 } else { 0 };
+                Some(Suspension {
+                    input,
+                    state,
+                    wake,
+                    reason,
+                })
+            }
+            StepOutcome::Failure { kind, message, .. } => {
+                let (status, detail) = match kind {
+                    FailureKind::TimedOut => (StepStatus::TimedOut, "ExecutionTimedOut"),
+                    FailureKind::Cancelled => (StepStatus::Cancelled, "Cancelled"),
+                    FailureKind::Denied => (StepStatus::Failed, "AccessDenied"),
+                    FailureKind::InvalidInput => (StepStatus::Failed, "InvalidInput"),
+                    FailureKind::Failed | FailureKind::Other => (StepStatus::Failed, "Failed"),
+                };
+                self.end(status, detail, 1, &message);
+                None
+            }
+            StepOutcome::Stopped {
+                reason,
+                message,
+                backtrace,
+            } => {
+                let status = match reason {
+                    StopReason::ExecutionTimedOut => StepStatus::TimedOut,
+                    StopReason::Cancelled => StepStatus::Cancelled,
+                    _ => StepStatus::Failed,
+                };
+                self.result.backtrace = backtrace;
+                let code = if status == StepStatus::Failed { 1 } else { 137 };
+                self.end(status, &format!("{reason:?}"), code, &message);
+                None
+            }
+        }
+    }
+
+    /// Writes down what the attempt did. A receipt that cannot be written is told with the result.
+    fn receipt(&mut self, report: Option<&StepReport>, decision: &Decision) {
+        let session = self.session;
+        let mut body = Map::new();
+        let mut set = |name: &str, value: Value| body.insert(name.to_owned(), value);
+        set("time", now().into());
+        set("runId", session.run_id.clone().into());
+        set("document", self.document.document.clone().into());
+        set(
+            "documentSha256",
+            self.document.document_sha256.clone().into(),
+        );
+        set("step", self.step.name.clone().into());
+        set("action", self.step.action.clone().into());
+        set("component", self.result.component_digest.clone().into());
+        set("attempt", self.result.attempt.into());
+        set("rules", decision.rules.clone().into());
+        set(
+            "componentGrant",
+            serde_json::to_value(&decision.component).unwrap_or_default(),
+        );
+        set(
+            "childrenGrantSha256",
+            capstan_runtime::digest(
+                serde_json::to_string(&decision.children)
+                    .unwrap_or_default()
+                    .as_bytes(),
+            )
+            .into(),
+        );
+        match report {
+            Some(report) => {
+                let outcome = match &report.outcome {
+                    StepOutcome::Done {
+                        status, exit_code, ..
+                    } => {
+                        serde_json::json!({ "status": format!("{status:?}"), "exitCode": exit_code })
+                    }
+                    StepOutcome::Suspended { reason, .. } => {
+                        serde_json::json!({ "status": "Suspended", "reason": reason })
+                    }
+                    StepOutcome::Failure { message, .. } => {
+                        serde_json::json!({ "status": "Failed", "reason": message })
+                    }
+                    StepOutcome::Stopped {
+                        reason, message, ..
+                    } => serde_json::json!({ "status": format!("{reason:?}"), "reason": message }),
+                };
+                set("outcome", outcome);
+                set(
+                    "usage",
+                    serde_json::to_value(&report.usage).unwrap_or_default(),
+                );
+                set(
+                    "children",
+                    serde_json::to_value(&report.children).unwrap_or_default(),
+                );
+                set(
+                    "filesWritten",
+                    serde_json::to_value(&report.files_written).unwrap_or_default(),
+                );
+                set(
+                    "hostsContacted",
+                    serde_json::to_value(&report.hosts_contacted).unwrap_or_default(),
+                );
+                set(
+                    "denials",
+                    serde_json::to_value(&report.denials).unwrap_or_default(),
+                );
+                set(
+                    "enforced",
+                    serde_json::to_value(&report.enforced).unwrap_or_default(),
+                );
+            }
+            None => {
+                set("outcome", serde_json::json!({ "status": "AccessDenied" }));
+                set(
+                    "missing",
+                    serde_json::to_value(&decision.missing).unwrap_or_default(),
+                );
+            }
+        }
+        if let Err(error) = receipts::append(&session.runner.state.receipts(), body) {
+            self.result.message = error.to_string();
+        }
+    }
+
+    /// Completes the result, with the flow of the step applied.
+    pub(crate) fn finish(&mut self) -> Next {
+        let (status, code, next) = after(self.result.status, self.result.exit_code, self.step.flow);
+        if code != self.result.exit_code || status != self.result.status {
+            self.result.exit_code = code;
+            self.result.status = status;
+            if status == StepStatus::Success {
+                self.result.status_detail = "Success".into();
+            }
+        }
+        if next == Next::Stop && status == StepStatus::Success && code == crate::flow::EXIT_SUCCESS
+        {
+            self.emit(StepEvent::Output {
+                stream: OutputStream::Stdout,
+                data: b"the step ends the document with success; the steps after it are not run\n"
+                    .to_vec(),
+            });
+        }
+        let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        let (stdout, stderr) = output.texts();
+        output.finish();
+        drop(output);
+        self.result.output = combined(&stdout, &stderr);
+        self.result.stdout = stdout;
+        self.result.stderr = stderr;
+        self.result.ended_at = now();
+        // A policy's refusal stops the document, whatever its author wrote: what comes after would run on a state
+        // that nobody planned.
+        if self.result.status_detail == "AccessDenied" {
+            Next::Stop
+        } else {
+            next
+        }
+    }
+}
+
+/// Lowers a step's limits to what the run has left.
+fn remaining(limits: &mut Limits, session: &Session) {
+    let used = session.used();
+    limits.fuel = limits.fuel.saturating_sub(used.fuel);
+    limits.output_bytes = limits.output_bytes.saturating_sub(used.output);
+    limits.child_cpu_millis = limits
+        .child_cpu_millis
+        .saturating_sub(used.child_cpu_millis);
+    limits.http_requests = limits.http_requests.saturating_sub(used.http_requests);
+    limits.http_bytes = limits.http_bytes.saturating_sub(used.http_bytes);
+}
+
+fn crashed(why: &str) -> StepReport {
+    StepReport {
+        outcome: StepOutcome::Stopped {
+            reason: StopReason::WorkerCrashed,
+            message: why.to_owned(),
+            backtrace: Vec::new(),
+        },
+        usage: Usage::default(),
+        denials: Vec::new(),
+        hosts_contacted: Default::default(),
+        files_written: Default::default(),
+        children: Vec::new(),
+        enforced: Default::default(),
+    }
+}
+
+/// What a nested document came to.
+pub(crate) struct Nested {
+    pub(crate) status: StepStatus,
+    pub(crate) exit_code: i32,
+}
+
+/// Runs a document within a step: the same worker, the same output, and no more rights than the step's document.
+pub(crate) async fn run_nested(
+    session: &Arc<Session>,
+    rights: &Arc<StepRights>,
+    request: DocumentRequest,
+) -> Result<Nested, BrokerError> {
+    let invalid = |error: &dyn std::fmt::Display| BrokerError::Invalid(error.to_string());
+    let document =
+        Document::parse(&request.content, &request.name).map_err(|error| invalid(&error))?;
+    let arguments: BTreeMap<String, Value> = match request.parameters {
+        Value::Object(map) => map
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .collect(),
+        Value::Null => BTreeMap::new(),
+        _ => {
+            return Err(BrokerError::Invalid(
+                "the parameters of a nested document are a mapping".into(),
+            ));
+        }
+    };
+    let bound = document.bind(&arguments).map_err(|error| invalid(&error))?;
+    let stored = session
+        .runner
+        .parameters
+        .resolve(&bound.parameter_store_references())
+        .map_err(|error| invalid(&error))?;
+    let resolved = bound.resolve(&stored).map_err(|error| invalid(&error))?;
+    let mut ancestors = rights.subject.ancestors.clone();
+    ancestors.push(Subject {
+        ancestors: Vec::new(),
+        ..rights.subject.clone()
+    });
+    let subject = document_subject(
+        &session.runner,
+        &request.name,
+        document.sha256(),
+        &resolved.parameters,
+        ancestors,
+    );
+    let mut nested = Nested {
+        status: StepStatus::Success,
+        exit_code: 0,
+    };
+    let mut statuses = Vec::new();
+    let mut stopped = false;
+    for step in &resolved.steps {
+        if stopped && !step.flow.finally_step {
+            continue;
+        }
+        let mut run = StepRun::new(
+            session,
+            &resolved.schema_version,
+            step,
+            &subject,
+            rights.index,
+        );
+        run.depth = rights.depth + 1;
+        run.parent = Some(Arc::clone(&rights.events));
+        run.result.attempt = 1;
+        if session.control.is_cancelled() {
+            run.cancel();
+        } else if let Some(prepared) = run.prepare().map_err(|error| invalid(&error))? {
+            let future: std::pin::Pin<
+                Box<dyn Future<Output = Result<Option<Suspension>, RunnerError>> + Send + '_>,
+            > = Box::pin(run.run(&prepared, 0, None));
+            if let Some(suspension) = future.await.map_err(|error| invalid(&error))?
+                && suspension.wake != Wake::Reboot
+            {
+                run.end(
+                    StepStatus::Failed,
+                    "Failed",
+                    1,
+                    "a step of a nested document cannot wait",
+                );
+            }
+        }
+        let next = run.finish();
+        statuses.push(run.result.status);
+        if nested.exit_code == 0 {
+            nested.exit_code = run.result.exit_code;
+        }
+        stopped = stopped || next != Next::Go;
+    }
+    nested.status = document_status(statuses);
+    Ok(nested)
+}

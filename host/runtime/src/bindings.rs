@@ -1,0 +1,15 @@
+//! The contract, generated from `wit/`.
+
+#![allow(missing_docs, clippy::all, unreachable_pub, reason = "generated")]
+
+wasmtime::component::bindgen!({
+    path: ["../../wit/host", "../../wit/action"],
+    world: "capstan:action/action-plugin",
+    imports: { default: async | trappable },
+    exports: { default: async },
+    with: {
+        "capstan:host/process.child": crate::capability::process::Child,
+        "capstan:host/files.writer": crate::capability::files::Writer,
+        "capstan:host/http.response": crate::capability::http::Response,
+    },
+});

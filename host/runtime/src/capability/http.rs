@@ -1,0 +1,404 @@
+//! `capstan:host/http`: requests made and signed by the host.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use capstan_policy::HostVerdict;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use hyper::{Method, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio_rustls::rustls::pki_types::ServerName;
+use url::Url;
+use wasmtime::component::Resource;
+
+use super::Answer;
+use crate::bindings::capstan::host::http::{Authorization, Host, HostResponse, Request};
+use crate::bindings::capstan::host::types::Error;
+use crate::broker::{ConnectRequest, SignRequest};
+use crate::runtime::StepState;
+use crate::shared::StepShared;
+use crate::tariff;
+
+/// A response whose body is still to be read.
+pub struct Response {
+    status: u16,
+    headers: Vec<(String, String)>,
+    url: String,
+    body: Incoming,
+    left: BytesMut,
+    deadline: tokio::time::Instant,
+}
+
+/// A request without a time-out of its own has this long.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+const MAX_REDIRECTS: u32 = 20;
+
+/// Set by the host: a guest that could set them could send one thing and be checked for another.
+const FORBIDDEN: &[&str] = &[
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+];
+
+impl Host for StepState {
+    async fn send(&mut self, request: Request) -> Answer<Resource<Response>> {
+        let shared = std::sync::Arc::clone(&self.shared);
+        let timeout = request
+            .timeout_millis
+            .map_or(DEFAULT_TIMEOUT, Duration::from_millis);
+        let deadline = tokio::time::Instant::now() + timeout;
+        let answer = tokio::time::timeout_at(deadline, follow(&shared, request, deadline)).await;
+        Ok(match answer {
+            Ok(Ok(response)) => Ok(self.table.push(response)?),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(Error::TimedOut),
+        })
+    }
+
+    async fn aws_endpoint(&mut self, service: String) -> wasmtime::Result<Option<String>> {
+        self.shared.charge(tariff::CALL);
+        Ok(self
+            .shared
+            .broker
+            .aws_endpoint(self.shared.id, &service)
+            .await
+            .unwrap_or(None))
+    }
+
+    async fn aws_region(&mut self) -> wasmtime::Result<String> {
+        Ok(self.shared.context.region.clone())
+    }
+}
+
+/// Sends a request and follows its redirects, each of them checked like a first request.
+async fn follow(
+    shared: &StepShared,
+    request: Request,
+    deadline: tokio::time::Instant,
+) -> Result<Response, Error> {
+    let mut url = Url::parse(&request.url)
+        .map_err(|error| Error::Invalid(format!("{}: {error}", request.url)))?;
+    let mut method = Method::from_bytes(request.method.as_bytes())
+        .map_err(|_| Error::Invalid(format!("`{}` is no method", request.method)))?;
+    let mut body = Bytes::from(request.body.clone());
+    let mut authorization = request.authorization.clone();
+    let mut headers = request.headers.clone();
+    for _ in 0..=request.max_redirects.min(MAX_REDIRECTS) {
+        let response = once(
+            shared,
+            &url,
+            &method,
+            &headers,
+            &body,
+            &authorization,
+            deadline,
+        )
+        .await?;
+        let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::OK);
+        let location = response
+            .headers
+            .iter()
+            .find(|(name, _)| name == LOCATION.as_str())
+            .map(|(_, value)| value.clone());
+        let (true, Some(location), true) =
+            (is_redirect(status), location, request.max_redirects > 0)
+        else {
+            return Ok(response);
+        };
+        let next = url
+            .join(&location)
+            .map_err(|error| Error::Io(format!("{url} redirects to {location}: {error}")))?;
+        if url.scheme() == "https" && next.scheme() != "https" {
+            return Err(Error::Io(format!(
+                "{url} redirects to {next}, which is not encrypted"
+            )));
+        }
+        if next.origin() != url.origin() {
+            authorization = Authorization::None;
+            headers.retain(|(name, _)| {
+                !name.eq_ignore_ascii_case("authorization") && !name.eq_ignore_ascii_case("cookie")
+            });
+        }
+        if status == StatusCode::SEE_OTHER
+            || (matches!(status.as_u16(), 301 | 302) && method == Method::POST)
+        {
+            method = Method::GET;
+            body = Bytes::new();
+        }
+        url = next;
+    }
+    Err(Error::Io(format!(
+        "{} redirects more than {} times",
+        request.url, request.max_redirects
+    )))
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+async fn once(
+    shared: &StepShared,
+    url: &Url,
+    method: &Method,
+    headers: &[(String, String)],
+    body: &Bytes,
+    authorization: &Authorization,
+    deadline: tokio::time::Instant,
+) -> Result<Response, Error> {
+    let secure = match url.scheme() {
+        "http" => false,
+        "https" => true,
+        other => {
+            return Err(Error::Invalid(format!(
+                "{url}: the scheme {other} is neither http nor https"
+            )));
+        }
+    };
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        return Err(Error::Invalid(format!("{url} names no host")));
+    };
+    let name = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
+    if shared.component.allows_host(
+        url.scheme(),
+        &name,
+        port,
+        Some(method.as_str()),
+        Some(url.path()),
+    ) == HostVerdict::Refused
+    {
+        let target = format!("{}://{host}:{port}{}", url.scheme(), url.path());
+        return Err(shared.deny(
+            "hosts",
+            &target,
+            format!("grants: {{ hosts: [\"{target}\"] }}"),
+        ));
+    }
+    shared.count_http(1, body.len() as u64);
+    let request = build(shared, url, method, headers, body, authorization).await?;
+    let connect = ConnectRequest {
+        scheme: url.scheme().into(),
+        host: name.clone(),
+        port,
+    };
+    let connected = shared
+        .broker
+        .connect(shared.id, connect)
+        .await
+        .map_err(|error| shared.broker_error(error))?;
+    let stream =
+        crate::network::tokio_stream(connected).map_err(|error| shared.broker_error(error))?;
+    shared
+        .record()
+        .hosts
+        .insert(format!("{}://{host}:{port}", url.scheme()));
+    let failed = |error: &dyn std::fmt::Display| Error::Io(format!("{url}: {error}"));
+    let mut sender = if secure {
+        let server = ServerName::try_from(name).map_err(|error| failed(&error))?;
+        let tls = crate::network::connector().map_err(|error| failed(&error))?;
+        let stream = tls
+            .connect(server, stream)
+            .await
+            .map_err(|error| failed(&error))?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| failed(&error))?;
+        tokio::spawn(connection);
+        sender
+    } else {
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| failed(&error))?;
+        tokio::spawn(connection);
+        sender
+    };
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|error| failed(&error))?;
+    let (parts, body) = response.into_parts();
+    Ok(Response {
+        status: parts.status.as_u16(),
+        headers: parts
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                (
+                    name.as_str().to_owned(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )
+            })
+            .collect(),
+        url: url.to_string(),
+        body,
+        left: BytesMut::new(),
+        deadline,
+    })
+}
+
+async fn build(
+    shared: &StepShared,
+    url: &Url,
+    method: &Method,
+    headers: &[(String, String)],
+    body: &Bytes,
+    authorization: &Authorization,
+) -> Result<hyper::Request<Full<Bytes>>, Error> {
+    let target = match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    };
+    let mut request = hyper::Request::new(Full::new(body.clone()));
+    *request.method_mut() = method.clone();
+    *request.uri_mut() = target
+        .parse()
+        .map_err(|error| Error::Invalid(format!("{url}: {error}")))?;
+    let map = request.headers_mut();
+    for (name, value) in headers {
+        let lower = name.to_ascii_lowercase();
+        if FORBIDDEN.contains(&lower.as_str()) || lower.starts_with("proxy-") {
+            return Err(Error::Invalid(format!(
+                "the header {name} is the host's to set"
+            )));
+        }
+        let name = HeaderName::from_bytes(lower.as_bytes())
+            .map_err(|_| Error::Invalid(format!("`{name}` is no header")))?;
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| Error::Invalid(format!("the header {name} holds what no header can")))?;
+        map.append(name, value);
+    }
+    let default_port = url.port().is_none();
+    let host = url.host_str().unwrap_or_default();
+    let authority = if default_port {
+        host.to_owned()
+    } else {
+        format!("{host}:{}", url.port_or_known_default().unwrap_or(0))
+    };
+    let header = |text: &str| {
+        HeaderValue::from_str(text)
+            .map_err(|_| Error::Invalid("a header holds what no header can".into()))
+    };
+    map.insert(HOST, header(&authority)?);
+    map.entry(USER_AGENT)
+        .or_insert(HeaderValue::from_static(concat!(
+            "capstan/",
+            env!("CARGO_PKG_VERSION")
+        )));
+    let secret = async |name: &str| {
+        if !shared.component.allows_secret(name) {
+            return Err(shared.deny(
+                "secrets",
+                name,
+                format!("grants: {{ secrets: [\"{name}\"] }}"),
+            ));
+        }
+        shared
+            .broker
+            .secret(shared.id, name)
+            .await
+            .map_err(|error| shared.broker_error(error))
+    };
+    match authorization {
+        Authorization::None => {}
+        Authorization::Basic((user, name)) => {
+            let password = secret(name).await?;
+            let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+            map.insert(AUTHORIZATION, header(&value)?);
+        }
+        Authorization::Bearer(name) => {
+            let token = secret(name).await?;
+            map.insert(AUTHORIZATION, header(&format!("Bearer {token}"))?);
+        }
+        Authorization::Digest(_) => {
+            return Err(Error::Other(
+                "this host does not do Digest authentication yet; use Basic over https".into(),
+            ));
+        }
+        Authorization::AwsSigv4((service, region)) => {
+            if !shared.component.allows_signing(service) {
+                return Err(shared.deny(
+                    "signing",
+                    service,
+                    format!("grants: {{ signing: [{service}] }}"),
+                ));
+            }
+            let request = SignRequest {
+                service: service.clone(),
+                region: region.clone(),
+                method: method.to_string(),
+                url: url.to_string(),
+                headers: vec![("host".into(), authority)],
+                body_sha256: crate::component::digest(body),
+            };
+            for (name, value) in shared
+                .broker
+                .sign(shared.id, request)
+                .await
+                .map_err(|error| shared.broker_error(error))?
+            {
+                let name = HeaderName::from_bytes(name.to_ascii_lowercase().as_bytes())
+                    .map_err(|_| Error::Io("the signature has a malformed header".into()))?;
+                map.insert(name, header(&value)?);
+            }
+        }
+    }
+    Ok(request)
+}
+
+impl HostResponse for StepState {
+    async fn status(&mut self, this: Resource<Response>) -> wasmtime::Result<u16> {
+        Ok(self.table.get(&this)?.status)
+    }
+
+    async fn headers(
+        &mut self,
+        this: Resource<Response>,
+    ) -> wasmtime::Result<Vec<(String, String)>> {
+        Ok(self.table.get(&this)?.headers.clone())
+    }
+
+    async fn url(&mut self, this: Resource<Response>) -> wasmtime::Result<String> {
+        Ok(self.table.get(&this)?.url.clone())
+    }
+
+    async fn read(&mut self, this: Resource<Response>, max: u32) -> Answer<Vec<u8>> {
+        let shared = std::sync::Arc::clone(&self.shared);
+        let response = self.table.get_mut(&this)?;
+        while response.left.is_empty() {
+            match tokio::time::timeout_at(response.deadline, response.body.frame()).await {
+                Err(_) => return Ok(Err(Error::TimedOut)),
+                Ok(None) => break,
+                Ok(Some(Err(error))) => {
+                    return Ok(Err(Error::Io(format!("{}: {error}", response.url))));
+                }
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        shared.count_http(0, data.len() as u64);
+                        response.left.extend_from_slice(&data);
+                    }
+                }
+            }
+        }
+        let count = response.left.len().min(max as usize);
+        let data = response.left.split_to(count).to_vec();
+        shared.charge_bytes(tariff::CALL, data.len());
+        Ok(Ok(data))
+    }
+
+    async fn drop(&mut self, this: Resource<Response>) -> wasmtime::Result<()> {
+        self.table.delete(this)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,568 @@
+//! `capstan:host/process`: programs as child processes, confined by the step's grant.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use capstan_policy::{FileAccess, Layer};
+use capstan_sandbox::{
+    ChildCommand, ChildEnd, ChildProcess, SandboxError, Stdio, StepSandbox, used_bytes,
+};
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe::Receiver;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
+use wasmtime::component::Resource;
+
+use super::{Answer, owned_async};
+use crate::bindings::capstan::host::process::{
+    Chunk, Command, EnvValue, ExitStatus, Host, HostChild, OutputTarget, Stdin, Usage,
+};
+use crate::bindings::capstan::host::types::{Error, OutputStream as WitStream};
+use crate::network::ChildProxy;
+use crate::runtime::StepState;
+use crate::shared::StepShared;
+use crate::step::{ChildRecord, OutputStream, StopReason};
+use crate::tariff;
+
+/// Captured output that the guest has not read yet; beyond it the child waits.
+const QUEUE_BYTES: u32 = 1 << 20;
+/// How often the limits that the kernel does not keep by itself are looked at.
+const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+/// After a kill, how long to wait for the output to end.
+const KILL_GRACE: Duration = Duration::from_secs(1);
+const READ_BYTES: usize = 32 << 10;
+
+/// A child process, as the guest holds it.
+pub struct Child {
+    process: Arc<ChildProcess>,
+    program: String,
+    started: Instant,
+    timeout: Option<Duration>,
+    queue: Arc<Queue>,
+    readers: Vec<JoinHandle<()>>,
+    end: Option<(ExitStatus, Usage)>,
+    shared: Arc<StepShared>,
+}
+
+struct Queue {
+    chunks: Mutex<VecDeque<(WitStream, Vec<u8>)>>,
+    open: Mutex<usize>,
+    changed: Notify,
+    room: Semaphore,
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.process.kill();
+        self.shared.remove_child(&self.process);
+        self.readers.iter().for_each(JoinHandle::abort);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The first path of a program capability that exists and is granted.
+fn find(shared: &StepShared, name: &str) -> Option<String> {
+    let request = shared.programs.get(name)?;
+    request
+        .paths
+        .iter()
+        .find(|path| shared.component.allows_program(path) && Path::new(path).exists())
+        .cloned()
+}
+
+/// The step's sandbox, made when its first program starts.
+async fn sandbox(shared: &Arc<StepShared>) -> Result<Arc<StepSandbox>, Error> {
+    let proxy = shared
+        .proxy
+        .get_or_try_init(|| async {
+            if shared.children.grant().hosts.is_empty() || shared.sandbox.enforced().0.is_empty() {
+                return Ok(None);
+            }
+            ChildProxy::start(shared)
+                .await
+                .map(Some)
+                .map_err(|error| Error::Io(format!("the step's proxy: {error}")))
+        })
+        .await?;
+    let port = proxy.as_ref().map(ChildProxy::port);
+    shared
+        .step_sandbox
+        .get_or_try_init(|| async {
+            shared
+                .sandbox
+                .prepare(shared.children.grant(), &shared.limits, port)
+                .map(Arc::new)
+                .map_err(|error| {
+                    if let SandboxError::NotEnforceable { .. } = &error {
+                        shared.stop(StopReason::NotEnforceable, error.to_string());
+                    }
+                    Error::Io(error.to_string())
+                })
+        })
+        .await
+        .cloned()
+}
+
+impl Host for StepState {
+    async fn find(&mut self, program: String) -> wasmtime::Result<Option<String>> {
+        self.shared.charge(tariff::CALL);
+        Ok(find(&self.shared, &program))
+    }
+
+    async fn spawn(&mut self, command: Command) -> Answer<Resource<Child>> {
+        let shared = Arc::clone(&self.shared);
+        shared.charge(tariff::SPAWN);
+        Ok(match start(&shared, command).await {
+            Ok(child) => Ok(self.table.push(child)?),
+            Err(error) => Err(error),
+        })
+    }
+}
+
+async fn start(shared: &Arc<StepShared>, command: Command) -> Result<Child, Error> {
+    let Some(request) = shared.programs.get(&command.program) else {
+        return Err(Error::Invalid(format!(
+            "the manifest has no program `{}`",
+            command.program
+        )));
+    };
+    let Some(program) = find(shared, &command.program) else {
+        let known = request.paths.join(" or ");
+        return Err(
+            match request.paths.iter().find(|path| Path::new(path).exists()) {
+                Some(path) => shared.deny(
+                    "programs",
+                    path,
+                    format!("grants: {{ programs: [{path}] }}"),
+                ),
+                None => Error::NotFound(known),
+            },
+        );
+    };
+    request
+        .matches(&command.arguments)
+        .map_err(|error| Error::Invalid(format!("{program}: {error}")))?;
+    if shared.is_cancelled() {
+        return Err(Error::Cancelled);
+    }
+    let sandbox = sandbox(shared).await?;
+    let directory = directory(shared, command.working_directory)?;
+    let env = environment(shared, command.environment).await?;
+    let stdin = match command.stdin {
+        Stdin::None => Stdio::Null,
+        Stdin::Bytes(bytes) => feed(bytes)?,
+        Stdin::Secret(name) => feed(secret(shared, &name).await?.into_bytes())?,
+    };
+
+    let queue = Arc::new(Queue {
+        chunks: Mutex::new(VecDeque::new()),
+        open: Mutex::new(0),
+        changed: Notify::new(),
+        room: Semaphore::new(QUEUE_BYTES as usize),
+    });
+    let mut readers = Vec::new();
+    let stdout = output(
+        shared,
+        &queue,
+        command.stdout,
+        OutputStream::Stdout,
+        &mut readers,
+    )?;
+    let stderr = output(
+        shared,
+        &queue,
+        command.stderr,
+        OutputStream::Stderr,
+        &mut readers,
+    )?;
+    let child = ChildCommand {
+        program: PathBuf::from(&program),
+        args: command.arguments.into_iter().map(OsString::from).collect(),
+        env,
+        directory,
+        stdio: [stdin, stdout, stderr],
+    };
+    let started = Instant::now();
+    let process = sandbox
+        .spawn(&child)
+        .map_err(|error| Error::Io(error.to_string()))?;
+    // The child's ends of the pipes are closed here, or they would never end.
+    drop(child);
+    let process = Arc::new(process);
+    shared.add_child(&process);
+    Ok(Child {
+        process,
+        program,
+        started,
+        timeout: command.timeout_millis.map(Duration::from_millis),
+        queue,
+        readers,
+        end: None,
+        shared: Arc::clone(shared),
+    })
+}
+
+fn directory(shared: &StepShared, wanted: Option<String>) -> Result<PathBuf, Error> {
+    let Some(path) = wanted else {
+        return Ok(PathBuf::from(&shared.context.work_directory));
+    };
+    let allowed = [
+        FileAccess::Read,
+        FileAccess::List,
+        FileAccess::Execute,
+        FileAccess::Write,
+    ]
+    .iter()
+    .any(|access| shared.children.allows_file(&path, *access));
+    if allowed {
+        Ok(PathBuf::from(path))
+    } else {
+        Err(shared.deny(
+            "files",
+            &path,
+            format!("grants: {{ files: [{{ path: {path}, access: read-only }}] }}"),
+        ))
+    }
+}
+
+async fn secret(shared: &StepShared, name: &str) -> Result<String, Error> {
+    if !shared.component.allows_secret(name) {
+        return Err(shared.deny(
+            "secrets",
+            name,
+            format!("grants: {{ secrets: [\"{name}\"] }}"),
+        ));
+    }
+    shared
+        .broker
+        .secret(shared.id, name)
+        .await
+        .map_err(|error| shared.broker_error(error))
+}
+
+/// What the action adds, then what the step has from its host, which is stronger.
+async fn environment(
+    shared: &StepShared,
+    added: Vec<(String, EnvValue)>,
+) -> Result<BTreeMap<OsString, OsString>, Error> {
+    let mut env = BTreeMap::new();
+    for (name, value) in added {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return Err(Error::Invalid(format!("`{name}` is no name of a variable")));
+        }
+        let value = match value {
+            EnvValue::Plain(value) => value,
+            EnvValue::Secret(secret_name) => secret(shared, &secret_name).await?,
+        };
+        env.insert(OsString::from(name), OsString::from(value));
+    }
+    for (name, value) in &shared.environment {
+        env.insert(OsString::from(name), OsString::from(value));
+    }
+    if let Some(Some(proxy)) = shared.proxy.get() {
+        let url = format!("http://127.0.0.1:{}", proxy.port());
+        for name in [
+            "http_proxy",
+            "https_proxy",
+            "all_proxy",
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "ALL_PROXY",
+        ] {
+            env.insert(name.into(), url.clone().into());
+        }
+        for name in ["no_proxy", "NO_PROXY"] {
+            env.insert(name.into(), OsString::new());
+        }
+    }
+    Ok(env)
+}
+
+/// Bytes as a descriptor to read from: an anonymous file, so that nobody has to write while the child reads.
+fn feed(bytes: Vec<u8>) -> Result<Stdio, Error> {
+    let failed = |error: std::io::Error| Error::Io(format!("standard input: {error}"));
+    let file = rustix::fs::memfd_create("stdin", rustix::fs::MemfdFlags::CLOEXEC)
+        .map_err(|error| failed(error.into()))?;
+    let mut file = std::fs::File::from(file);
+    file.write_all(&bytes).map_err(failed)?;
+    std::io::Seek::rewind(&mut file).map_err(failed)?;
+    Ok(Stdio::Descriptor(OwnedFd::from(file)))
+}
+
+/// A pipe for one stream of the child, and the task that reads it.
+fn output(
+    shared: &Arc<StepShared>,
+    queue: &Arc<Queue>,
+    target: OutputTarget,
+    stream: OutputStream,
+    readers: &mut Vec<JoinHandle<()>>,
+) -> Result<Stdio, Error> {
+    let (to_step, to_guest) = match target {
+        OutputTarget::Step => (true, false),
+        OutputTarget::Capture => (false, true),
+        OutputTarget::Both => (true, true),
+        OutputTarget::Discard => return Ok(Stdio::Null),
+    };
+    let failed = |error: std::io::Error| Error::Io(format!("a pipe: {error}"));
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
+    let receiver = Receiver::from_owned_fd(read).map_err(failed)?;
+    if to_guest {
+        *lock(&queue.open) += 1;
+    }
+    let (shared, queue) = (Arc::clone(shared), Arc::clone(queue));
+    readers.push(tokio::spawn(pump(
+        receiver, shared, queue, stream, to_step, to_guest,
+    )));
+    Ok(Stdio::Descriptor(write))
+}
+
+async fn pump(
+    mut receiver: Receiver,
+    shared: Arc<StepShared>,
+    queue: Arc<Queue>,
+    stream: OutputStream,
+    to_step: bool,
+    to_guest: bool,
+) {
+    let mut buffer = vec![0; READ_BYTES];
+    while let Ok(count @ 1..) = receiver.read(&mut buffer).await {
+        if to_step {
+            shared.output(stream, &buffer[..count]);
+        }
+        if to_guest {
+            if let Ok(permit) = queue
+                .room
+                .acquire_many(u32::try_from(count).unwrap_or(QUEUE_BYTES))
+                .await
+            {
+                permit.forget();
+            }
+            let source = match stream {
+                OutputStream::Stdout => WitStream::Stdout,
+                OutputStream::Stderr => WitStream::Stderr,
+            };
+            lock(&queue.chunks).push_back((source, buffer[..count].to_vec()));
+            queue.changed.notify_one();
+        }
+    }
+    if to_guest {
+        *lock(&queue.open) -= 1;
+        queue.changed.notify_one();
+    }
+}
+
+impl HostChild for StepState {
+    async fn read(&mut self, this: Resource<Child>, max: u32) -> Answer<Vec<Chunk>> {
+        let shared = Arc::clone(&self.shared);
+        let child = self.table.get(&this)?;
+        let queue = Arc::clone(&child.queue);
+        let mut left = (max as usize)
+            .min(usize::try_from(shared.limits.host_call_bytes).unwrap_or(usize::MAX) / 2);
+        let mut list = Vec::new();
+        loop {
+            let changed = queue.changed.notified();
+            {
+                let mut chunks = lock(&queue.chunks);
+                while let Some((source, mut data)) = chunks.pop_front() {
+                    if left == 0 {
+                        chunks.push_front((source, data));
+                        break;
+                    }
+                    if data.len() > left {
+                        chunks.push_front((source, data.split_off(left)));
+                    }
+                    left -= data.len();
+                    queue.room.add_permits(data.len());
+                    list.push(Chunk { source, data });
+                }
+            }
+            if !list.is_empty() || *lock(&queue.open) == 0 || max == 0 {
+                break;
+            }
+            changed.await;
+        }
+        shared.charge_bytes(
+            tariff::CALL,
+            list.iter().map(|chunk| chunk.data.len()).sum(),
+        );
+        Ok(Ok(list))
+    }
+
+    async fn wait(&mut self, this: Resource<Child>) -> Answer<(ExitStatus, Usage)> {
+        let child = self.table.get_mut(&this)?;
+        if child.end.is_none() {
+            let end = wait(child).await;
+            child.end = Some(end);
+        }
+        Ok(child
+            .end
+            .clone()
+            .ok_or_else(|| Error::Other("the child has no end".into())))
+    }
+
+    async fn kill(&mut self, this: Resource<Child>) -> Answer<()> {
+        self.table.get(&this)?.process.kill();
+        Ok(Ok(()))
+    }
+
+    async fn drop(&mut self, this: Resource<Child>) -> wasmtime::Result<()> {
+        self.table.delete(this)?;
+        Ok(())
+    }
+}
+
+/// Waits for the program and for the end of its output, and keeps the limits that the kernel does not.
+async fn wait(child: &mut Child) -> (ExitStatus, Usage) {
+    let shared = Arc::clone(&child.shared);
+    let mut cancel = shared.cancel.clone();
+    let deadline = child
+        .timeout
+        .map(|timeout| tokio::time::Instant::from_std(child.started + timeout));
+    let mut reason: Option<ExitStatus> = None;
+    let mut end: Option<ChildEnd> = None;
+    let mut charged = 0;
+    {
+        let finished = finish(&child.process, &mut child.readers);
+        tokio::pin!(finished);
+        let mut ticks =
+            tokio::time::interval_at(tokio::time::Instant::now() + WATCH_INTERVAL, WATCH_INTERVAL);
+        // Whatever escaped the kill must not hold the step by its end of a pipe.
+        let mut give_up: Option<tokio::time::Instant> = None;
+        while end.is_none() {
+            tokio::select! {
+                biased;
+                done = &mut finished => end = Some(done),
+                () = sleep_until(deadline), if reason.is_none() => {
+                    reason = Some(ExitStatus::TimedOut);
+                    give_up = Some(tokio::time::Instant::now() + KILL_GRACE);
+                    child.process.kill();
+                    shared.sandbox.kill_step();
+                }
+                _ = cancel.wait_for(|cancelled| *cancelled), if reason.is_none() => {
+                    reason = Some(ExitStatus::Cancelled);
+                    give_up = Some(tokio::time::Instant::now() + KILL_GRACE);
+                    child.process.kill();
+                    shared.sandbox.kill_step();
+                }
+                () = sleep_until(give_up), if give_up.is_some() => break,
+                _ = ticks.tick() => watch(&shared, &child.process, &mut charged),
+            }
+        }
+    }
+    let end = end.unwrap_or(ChildEnd {
+        code: None,
+        signal: Some(9),
+        cpu_millis: 0,
+        peak_memory_bytes: 0,
+    });
+    shared.remove_child(&child.process);
+    shared
+        .counters
+        .child_cpu_millis
+        .fetch_add(end.cpu_millis, Ordering::Relaxed);
+    shared
+        .counters
+        .child_peak_memory
+        .fetch_max(end.peak_memory_bytes, Ordering::Relaxed);
+    shared.charge(end.cpu_millis.saturating_sub(charged) * tariff::CHILD_CPU_MILLISECOND);
+    if shared.counters.child_cpu_millis.load(Ordering::Relaxed) > shared.limits.child_cpu_millis {
+        shared.stop(
+            StopReason::ChildCpuLimitExceeded,
+            format!(
+                "the programs of the step used more than {} ms of CPU time",
+                shared.limits.child_cpu_millis
+            ),
+        );
+    }
+    let wall_millis = u64::try_from(child.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let status = reason.unwrap_or(match (end.code, end.signal) {
+        (Some(code), _) => ExitStatus::Code(code),
+        (_, signal) => ExitStatus::Signal(signal.unwrap_or(9)),
+    });
+    shared.record().children.push(ChildRecord {
+        program: child.program.clone(),
+        ended: match &status {
+            ExitStatus::Code(code) => format!("exit {code}"),
+            ExitStatus::Signal(signal) => format!("signal {signal}"),
+            ExitStatus::TimedOut => "timed out".into(),
+            ExitStatus::Cancelled => "cancelled".into(),
+            ExitStatus::LimitExceeded(what) | ExitStatus::Other(what) => what.clone(),
+        },
+        wall_millis,
+        cpu_millis: end.cpu_millis,
+    });
+    (
+        status,
+        Usage {
+            wall_millis,
+            cpu_millis: end.cpu_millis,
+            peak_memory_bytes: end.peak_memory_bytes,
+        },
+    )
+}
+
+async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The program's end and that of its output, which a child of the program may keep open longer.
+async fn finish(process: &ChildProcess, readers: &mut Vec<JoinHandle<()>>) -> ChildEnd {
+    let end = match process.pidfd().try_clone_to_owned().and_then(owned_async) {
+        Ok(pidfd) => loop {
+            if let Some(end) = process.try_wait() {
+                break end;
+            }
+            let Ok(mut ready) = pidfd.readable().await else {
+                continue;
+            };
+            ready.clear_ready();
+        },
+        Err(_) => loop {
+            if let Some(end) = process.try_wait() {
+                break end;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        },
+    };
+    for reader in readers.drain(..) {
+        let _ = reader.await;
+    }
+    end
+}
+
+fn watch(shared: &StepShared, process: &ChildProcess, charged: &mut u64) {
+    let used = shared.sandbox.step_cpu_millis().max(process.cpu_millis());
+    if used > *charged {
+        shared.charge((used - *charged) * tariff::CHILD_CPU_MILLISECOND);
+        *charged = used;
+    }
+    let mut folders = vec![
+        shared.context.work_directory.as_str(),
+        shared.context.downloads_directory.as_str(),
+    ];
+    if shared.sandbox.enforced().has(Layer::MountNamespace) {
+        folders.push("/tmp");
+    }
+    if used_bytes(&folders) > shared.limits.disk_bytes {
+        shared.stop(
+            StopReason::DiskLimitExceeded,
+            format!(
+                "there are more than {} bytes in the step's private folders",
+                shared.limits.disk_bytes
+            ),
+        );
+    }
+}

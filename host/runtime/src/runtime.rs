@@ -1,0 +1,520 @@
+//! Running a step attempt.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use capstan_policy::FileAccess;
+use capstan_sandbox::Sandbox;
+use serde_json::Value;
+use tokio::sync::watch;
+use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
+use wasmtime::{Engine, Store, Trap, WasmBacktrace};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use crate::bindings::capstan::action::types as action;
+use crate::bindings::{ActionPlugin, ActionPluginPre};
+use crate::broker::Broker;
+use crate::cache::CompileCache;
+use crate::error::RuntimeError;
+use crate::limiter::{LimitReached, Limiter};
+use crate::output::GuestOutput;
+use crate::shared::StepShared;
+use crate::step::{
+    Call, Event, EventSink, FailureKind, OutputStream, Status, StepOutcome, StepReport,
+    StepRequest, StopReason, Usage, Wake,
+};
+
+/// What a suspended action may leave behind.
+const MAX_STATE: usize = 1 << 20;
+/// A cancelled action has this long to return by itself; its programs end at once.
+const CANCEL_GRACE: Duration = Duration::from_secs(2);
+
+/// Runs steps. One for each process.
+pub struct Runtime {
+    engine: Engine,
+    linker: Linker<StepState>,
+    cache: CompileCache,
+    sandbox: Arc<Sandbox>,
+    loaded: Mutex<HashMap<String, Loaded>>,
+}
+
+#[derive(Clone)]
+struct Loaded {
+    pre: ActionPluginPre<StepState>,
+    preopens: bool,
+}
+
+/// The state of one instance.
+pub(crate) struct StepState {
+    wasi: WasiCtx,
+    pub(crate) table: ResourceTable,
+    limiter: Limiter,
+    pub(crate) shared: Arc<StepShared>,
+}
+
+impl WasiView for StepState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime")
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Runtime {
+    /// Sets up the engine.
+    ///
+    /// # Errors
+    /// When the engine does not work on this machine.
+    pub fn new(cache: CompileCache, sandbox: Arc<Sandbox>) -> Result<Self, RuntimeError> {
+        let engine = crate::engine::for_steps()?;
+        let mut linker = Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(RuntimeError::engine)?;
+        ActionPlugin::add_to_linker::<_, HasSelf<StepState>>(&mut linker, |state| state)
+            .map_err(RuntimeError::engine)?;
+        Ok(Self {
+            engine,
+            linker,
+            cache,
+            sandbox,
+            loaded: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// Loads a component from the compile cache; the second time it is there already.
+    fn load(&self, digest: &str) -> Result<Loaded, RuntimeError> {
+        if let Some(loaded) = self
+            .loaded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(digest)
+        {
+            return Ok(loaded.clone());
+        }
+        let path = self.cache.path_of(digest);
+        // SAFETY: the file is in a folder that belongs to this user and that only this program writes to, and was
+        // made by this very version of the engine: `CompileCache::open` and the file's name see to both.
+        #[expect(unsafe_code, reason = "loading compiled code is what the cache is for")]
+        let component = unsafe { Component::deserialize_file(&self.engine, &path) }
+            .map_err(|error| RuntimeError::Component(format!("{}: {error:#}", path.display())))?;
+        let preopens = component
+            .component_type()
+            .imports(&self.engine)
+            .any(|(name, _)| name.starts_with("wasi:filesystem/preopens"));
+        let pre = self
+            .linker
+            .instantiate_pre(&component)
+            .and_then(ActionPluginPre::new)
+            .map_err(|error| {
+                RuntimeError::Component(format!("the component does not fit this host: {error:#}"))
+            })?;
+        let loaded = Loaded { pre, preopens };
+        self.loaded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(digest.to_owned(), loaded.clone());
+        Ok(loaded)
+    }
+
+    /// Runs one attempt of a step, to its end whatever happens.
+    pub async fn run_step(
+        &self,
+        request: StepRequest,
+        broker: Arc<dyn Broker>,
+        events: EventSink,
+        cancel: watch::Receiver<bool>,
+    ) -> StepReport {
+        let call = request.call.clone();
+        let component = request.component.clone();
+        let shared = Arc::new(StepShared::new(
+            request,
+            broker,
+            events,
+            cancel,
+            Arc::clone(&self.sandbox),
+        ));
+        let (outcome, guest_fuel, peak_memory) = match self.load(&component) {
+            Ok(loaded) => self.drive(&loaded, call, &shared).await,
+            Err(error) => (stopped(StopReason::LoadFailed, error.to_string()), 0, 0),
+        };
+        report(&shared, outcome, guest_fuel, peak_memory)
+    }
+
+    async fn drive(
+        &self,
+        loaded: &Loaded,
+        call: Call,
+        shared: &Arc<StepShared>,
+    ) -> (StepOutcome, u64, u64) {
+        let limits = &shared.limits;
+        let mut store = Store::new(&self.engine, state(shared, loaded.preopens));
+        let deadline = shared.started + Duration::from_millis(limits.wall_millis);
+        let set_up = |store: &mut Store<StepState>| -> wasmtime::Result<()> {
+            store.limiter(|state| &mut state.limiter);
+            store.set_fuel(limits.fuel)?;
+            store.fuel_async_yield_interval(Some(crate::engine::YIELD_INTERVAL))?;
+            store.set_hostcall_fuel(usize::try_from(limits.host_call_bytes).unwrap_or(usize::MAX));
+            Ok(())
+        };
+        if let Err(error) = set_up(&mut store) {
+            return (stopped(StopReason::LoadFailed, format!("{error:#}")), 0, 0);
+        }
+        let outcome = tokio::select! {
+            biased;
+            () = shared.until_stopped() => None,
+            () = tokio::time::sleep_until(deadline.into()) => {
+                shared.stop(StopReason::ExecutionTimedOut, format!("the step took longer than {} ms", limits.wall_millis));
+                None
+            }
+            () = cancelled(shared) => {
+                shared.stop(StopReason::Cancelled, "the step was cancelled");
+                None
+            }
+            result = invoke(&loaded.pre, &mut store, call, shared) => Some(result),
+        };
+        let guest_fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+        let peak = store.data().limiter.peak_memory as u64;
+        let total = guest_fuel.saturating_add(shared.counters.fuel.load(Ordering::Relaxed));
+        let outcome = match (shared.stop_reason(), outcome) {
+            (Some((reason, message)), _) => stopped(reason, message),
+            (None, Some(Ok(_))) if total > limits.fuel => stopped(
+                StopReason::FuelExhausted,
+                format!(
+                    "the step used {total} units of fuel; its limit is {}",
+                    limits.fuel
+                ),
+            ),
+            (None, Some(Ok(outcome))) => outcome,
+            (None, Some(Err(error))) => explain(&error, limits.fuel),
+            (None, None) => stopped(StopReason::Trapped, "the step ended without a reason"),
+        };
+        (outcome, guest_fuel, peak)
+    }
+}
+
+/// Comes back a while after the operator's cancellation; the step's programs end at once.
+async fn cancelled(shared: &StepShared) {
+    let mut cancel = shared.cancel.clone();
+    if cancel.wait_for(|cancelled| *cancelled).await.is_err() {
+        // Nobody is left who could cancel.
+        std::future::pending::<()>().await;
+    }
+    shared.kill_children();
+    tokio::time::sleep(CANCEL_GRACE).await;
+}
+
+fn state(shared: &Arc<StepShared>, preopens: bool) -> StepState {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.stdout(GuestOutput {
+        shared: Arc::clone(shared),
+        stream: OutputStream::Stdout,
+    });
+    wasi.stderr(GuestOutput {
+        shared: Arc::clone(shared),
+        stream: OutputStream::Stderr,
+    });
+    wasi.max_random_size(1 << 20);
+    if preopens {
+        for rule in &shared.component.grant().files {
+            let has = |access| rule.access.contains(&access);
+            // A folder with exceptions cannot be given as a whole; `capstan:host/files` serves it.
+            if !rule.except.is_empty() || !has(FileAccess::Read) || !has(FileAccess::List) {
+                continue;
+            }
+            let writable =
+                has(FileAccess::Write) && has(FileAccess::Create) && has(FileAccess::Remove);
+            let permissions = if writable {
+                FsPerms::ReadWrite
+            } else {
+                FsPerms::ReadOnly
+            };
+            // A folder that does not exist is not there for the guest either.
+            let _ = wasi.preopened_dir(&rule.path, &rule.path, permissions);
+        }
+    }
+    let limits = &shared.limits;
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(limits.handles as usize);
+    StepState {
+        wasi: wasi.build(),
+        table,
+        limiter: Limiter {
+            memory_limit: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
+            table_limit: usize::try_from(limits.table_elements).unwrap_or(usize::MAX),
+            instances: limits.instances as usize,
+            memory: 0,
+            peak_memory: 0,
+            tables: 0,
+        },
+        shared: Arc::clone(shared),
+    }
+}
+
+async fn invoke(
+    pre: &ActionPluginPre<StepState>,
+    store: &mut Store<StepState>,
+    call: Call,
+    shared: &StepShared,
+) -> wasmtime::Result<StepOutcome> {
+    let plugin = pre.instantiate_async(&mut *store).await?;
+    let context = context(shared);
+    let guest = plugin.capstan_action_action();
+    let answer = match call {
+        Call::Start { inputs } => {
+            guest
+                .call_start(&mut *store, &context, &inputs.to_string())
+                .await?
+        }
+        Call::Resume { state, event } => {
+            let event = match event {
+                Event::Timer => action::Event::Timer,
+                Event::Signal { name, payload } => {
+                    action::Event::Signal(action::Signal { name, payload })
+                }
+                Event::Rebooted => action::Event::Rebooted,
+            };
+            guest
+                .call_resume(&mut *store, &context, &state, &event)
+                .await?
+        }
+    };
+    Ok(outcome(answer))
+}
+
+fn context(shared: &StepShared) -> action::Context {
+    let context = shared.context.clone();
+    action::Context {
+        run_id: context.run_id,
+        node_id: context.node_id,
+        document: context.document,
+        step: context.step,
+        action: context.action,
+        attempt: context.attempt,
+        platform: action::Platform {
+            kind: context.platform.kind,
+            name: context.platform.name,
+            version: context.platform.version,
+            architecture: context.platform.architecture,
+        },
+        work_directory: context.work_directory,
+        downloads_directory: context.downloads_directory,
+        deadline: context.deadline_unix_millis,
+        environment: context.environment.into_iter().collect(),
+    }
+}
+
+fn malformed(message: impl Into<String>) -> StepOutcome {
+    stopped(StopReason::MalformedAnswer, message)
+}
+
+fn stopped(reason: StopReason, message: impl Into<String>) -> StepOutcome {
+    StepOutcome::Stopped {
+        reason,
+        message: message.into(),
+        backtrace: Vec::new(),
+    }
+}
+
+fn outcome(answer: Result<action::Outcome, action::Failure>) -> StepOutcome {
+    match answer {
+        Ok(action::Outcome::Done(result)) => {
+            let outputs = match result.outputs.as_deref().map(serde_json::from_str::<Value>) {
+                None => None,
+                Some(Ok(outputs @ Value::Object(_))) => Some(outputs),
+                Some(Ok(_)) => {
+                    return malformed("the action's outputs are JSON, but not an object");
+                }
+                Some(Err(error)) => {
+                    return malformed(format!("the action's outputs are not JSON: {error}"));
+                }
+            };
+            let status = match result.status {
+                action::Status::Success => Status::Success,
+                action::Status::Failed => Status::Failed,
+                action::Status::TimedOut => Status::TimedOut,
+                action::Status::Cancelled => Status::Cancelled,
+                action::Status::Skipped => Status::Skipped,
+                action::Status::Other(word) => {
+                    return malformed(format!(
+                        "the action's status `{word}` is unknown to this host"
+                    ));
+                }
+            };
+            StepOutcome::Done {
+                status,
+                exit_code: result.exit_code,
+                outputs,
+            }
+        }
+        Ok(action::Outcome::Suspended(suspension)) => {
+            if suspension.state.len() > MAX_STATE {
+                return malformed(format!(
+                    "the action's state has {} bytes; the limit is {MAX_STATE}",
+                    suspension.state.len()
+                ));
+            }
+            let wake = match suspension.wake {
+                action::Wake::At(time) => Wake::At(time),
+                action::Wake::Signal(names) => Wake::Signal(names),
+                action::Wake::Either((time, names)) => Wake::Either(time, names),
+                action::Wake::Reboot => Wake::Reboot,
+                action::Wake::Other(word) => {
+                    return malformed(format!(
+                        "the action waits for `{word}`, which this host does not know"
+                    ));
+                }
+            };
+            StepOutcome::Suspended {
+                state: suspension.state,
+                wake,
+                reason: suspension.reason,
+            }
+        }
+        Err(failure) => StepOutcome::Failure {
+            kind: match failure.kind {
+                action::FailureKind::InvalidInput => FailureKind::InvalidInput,
+                action::FailureKind::Failed => FailureKind::Failed,
+                action::FailureKind::TimedOut => FailureKind::TimedOut,
+                action::FailureKind::Denied => FailureKind::Denied,
+                action::FailureKind::Cancelled => FailureKind::Cancelled,
+                action::FailureKind::Other(_) => FailureKind::Other,
+            },
+            message: failure.message,
+            detail: failure
+                .detail
+                .and_then(|text| serde_json::from_str(&text).ok()),
+        },
+    }
+}
+
+/// A trap in words.
+fn explain(error: &wasmtime::Error, fuel: u64) -> StepOutcome {
+    let backtrace: Vec<String> =
+        error
+            .downcast_ref::<WasmBacktrace>()
+            .map_or_else(Vec::new, |trace| {
+                trace
+                    .frames()
+                    .iter()
+                    .map(|frame| {
+                        frame
+                            .func_name()
+                            .map_or_else(|| format!("function {}", frame.func_index()), demangle)
+                    })
+                    .collect()
+            });
+    let (reason, message) = if let Some(limit) = error.downcast_ref::<LimitReached>() {
+        (limit.reason, limit.message.clone())
+    } else if let Some(trap) = error.downcast_ref::<Trap>() {
+        match trap {
+            Trap::OutOfFuel => (
+                StopReason::FuelExhausted,
+                format!("the step's {fuel} units of fuel are used up"),
+            ),
+            Trap::StackOverflow => (
+                StopReason::StackOverflow,
+                "the component's stack is used up: it calls itself without end".into(),
+            ),
+            Trap::UnreachableCodeReached => (StopReason::Trapped, "the component panicked".into()),
+            other => (
+                StopReason::Trapped,
+                format!("the component broke off: {other}"),
+            ),
+        }
+    } else {
+        let text = error.root_cause().to_string();
+        if text.contains("hostcall") || text.contains("host call") {
+            (StopReason::HostCallLimitExceeded, text)
+        } else if text.contains("handle") && text.contains("limit")
+            || text.contains("table has no free keys")
+        {
+            (StopReason::HandleLimitExceeded, text)
+        } else {
+            (StopReason::Trapped, text)
+        }
+    };
+    StepOutcome::Stopped {
+        reason,
+        message,
+        backtrace,
+    }
+}
+
+fn demangle(name: &str) -> String {
+    // Rust's own names end in a hash that tells nobody anything.
+    let name = name.rsplit_once("::h").map_or(name, |(name, hash)| {
+        if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            name
+        } else {
+            name
+        }
+    });
+    name.to_owned()
+}
+
+fn report(
+    shared: &Arc<StepShared>,
+    mut outcome: StepOutcome,
+    guest_fuel: u64,
+    peak_memory: u64,
+) -> StepReport {
+    let counters = &shared.counters;
+    shared.kill_children();
+    if let Some(sandbox) = shared.step_sandbox.get() {
+        let usage = sandbox.end();
+        counters
+            .child_cpu_millis
+            .fetch_add(usage.leftover_cpu_millis, Ordering::Relaxed);
+        counters
+            .child_peak_memory
+            .fetch_max(usage.peak_memory_bytes, Ordering::Relaxed);
+        if usage.out_of_memory {
+            let failed = !matches!(
+                outcome,
+                StepOutcome::Done {
+                    status: Status::Success,
+                    ..
+                }
+            );
+            if failed {
+                outcome = stopped(
+                    StopReason::ChildMemoryLimitExceeded,
+                    format!(
+                        "a program of the step was ended because the step's {} bytes of memory were used up",
+                        shared.limits.child_memory_bytes
+                    ),
+                );
+            }
+        }
+    }
+    let record = std::mem::take(&mut *shared.record());
+    StepReport {
+        outcome,
+        usage: Usage {
+            fuel: guest_fuel.saturating_add(counters.fuel.load(Ordering::Relaxed)),
+            peak_memory_bytes: peak_memory,
+            child_peak_memory_bytes: counters.child_peak_memory.load(Ordering::Relaxed),
+            child_cpu_millis: counters.child_cpu_millis.load(Ordering::Relaxed),
+            wall_micros: u64::try_from(Instant::now().duration_since(shared.started).as_micros())
+                .unwrap_or(u64::MAX),
+            output_bytes: counters.output.load(Ordering::Relaxed),
+            http_requests: counters.http_requests.load(Ordering::Relaxed),
+            http_bytes: counters.http_bytes.load(Ordering::Relaxed),
+        },
+        denials: record.denials,
+        hosts_contacted: record.hosts,
+        files_written: record.files,
+        children: record.children,
+        enforced: shared.sandbox.enforced().clone(),
+    }
+}

@@ -1,0 +1,10 @@
+//! YAML and JSON in which every value knows where it stands, and the messages that point at it. Documents and
+//! policies are read through this. Pure.
+
+mod diagnostics;
+mod node;
+mod parse;
+
+pub use diagnostics::{Diagnostic, Diagnostics, Position, Severity, nearest};
+pub use node::{Entry, Node, Value};
+pub use parse::parse;

@@ -1,0 +1,138 @@
+//! Running a script: what `aws:runShellScript` and `aws:runPowerShellScript` have in common.
+
+use std::time::Duration;
+
+use capstan_sdk::process::{Command, ExitStatus};
+use capstan_sdk::{Context, Failure, Outcome, Status, Value, Wake, files, input, input_text, step};
+
+/// Seconds without a `timeoutSeconds`, or with one that is out of range: SSM passes over such a value.
+const DEFAULT_TIMEOUT: u64 = 3600;
+const TIMEOUTS: std::ops::RangeInclusive<u64> = 5..=172_800;
+/// What SSM reports for a script that was ended.
+const KILLED: i32 = 137;
+/// The script asks for a restart.
+const REBOOT: i32 = 194;
+
+/// Runs the script of a step.
+pub fn run(context: &Context, inputs: &Value) -> Result<Outcome, Failure> {
+    let lines = lines(inputs)?;
+    let path = format!("{}/_script.sh", context.work_directory);
+    files::write(&path, 0o700, format!("{}\n", lines.join("\n")).as_bytes())?;
+    let mut command = Command::new("shell")
+        .arg("-c")
+        .arg(&path)
+        .current_dir(&directory(context, inputs));
+    for (name, value) in environment(context, inputs) {
+        command = command.env(&name, value);
+    }
+    let status = command
+        .timeout(Duration::from_secs(timeout(inputs)))
+        .status()?;
+    Ok(outcome(status, inputs))
+}
+
+/// The lines of the script. A reference to a list within a list leaves one list inside of the other.
+pub fn lines(inputs: &Value) -> Result<Vec<String>, Failure> {
+    fn flatten(value: &Value, lines: &mut Vec<String>) -> bool {
+        match value {
+            Value::String(text) => lines.push(text.clone()),
+            Value::Number(number) => lines.push(number.to_string()),
+            Value::Bool(value) => lines.push(value.to_string()),
+            Value::Array(items) => return items.iter().all(|item| flatten(item, lines)),
+            Value::Null | Value::Object(_) => return false,
+        }
+        true
+    }
+    let mut lines = Vec::new();
+    match input(inputs, "runCommand") {
+        Some(value) if flatten(value, &mut lines) => Ok(lines),
+        Some(_) => Err(Failure::invalid(
+            "runCommand is a list of texts, the lines of the script",
+        )),
+        None => Err(Failure::invalid(
+            "the step has no runCommand; it is a list of texts, the lines of the script",
+        )),
+    }
+}
+
+/// Absolute as it is; relative or none is below the downloads folder, if that is there, else the work folder.
+pub fn directory(context: &Context, inputs: &Value) -> String {
+    let wanted = input_text(inputs, "workingDirectory").unwrap_or_default();
+    if wanted.starts_with('/') {
+        let trimmed = wanted.trim_end_matches('/');
+        return if trimmed.is_empty() {
+            "/".to_owned()
+        } else {
+            trimmed.to_owned()
+        };
+    }
+    let downloads = if wanted.is_empty() {
+        context.downloads_directory.clone()
+    } else {
+        format!(
+            "{}/{}",
+            context.downloads_directory,
+            wanted.trim_matches('/')
+        )
+    };
+    match files::stat(&downloads) {
+        Ok(metadata) if metadata.kind == files::Kind::Directory => downloads,
+        _ => context.work_directory.clone(),
+    }
+}
+
+/// Seconds.
+pub fn timeout(inputs: &Value) -> u64 {
+    input_text(inputs, "timeoutSeconds")
+        .and_then(|text| text.trim().parse().ok())
+        .filter(|seconds| TIMEOUTS.contains(seconds))
+        .unwrap_or(DEFAULT_TIMEOUT)
+}
+
+/// The document's variables, then the step's own.
+pub fn environment(context: &Context, inputs: &Value) -> Vec<(String, String)> {
+    let mut list = context.environment.clone();
+    if let Some(Value::Object(map)) = input(inputs, "environment") {
+        list.extend(map.iter().map(|(name, value)| {
+            (
+                name.clone(),
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned),
+            )
+        }));
+    }
+    list
+}
+
+/// What the end of the script means.
+pub fn outcome(status: ExitStatus, inputs: &Value) -> Outcome {
+    match status {
+        ExitStatus::Code(0) => Outcome::success(),
+        ExitStatus::Code(REBOOT) => Outcome::Suspended {
+            state: inputs.to_string().into_bytes(),
+            wake: Wake::Reboot,
+            reason: "the script asked for a restart of the machine (exit code 194)".to_owned(),
+        },
+        ExitStatus::Code(code) => {
+            step::print_error(&format!("failed to run commands: exit status {code}\n"));
+            Outcome::done(Status::Failed, code)
+        }
+        ExitStatus::Signal(signal) => {
+            step::print_error(&format!("failed to run commands: signal {signal}\n"));
+            Outcome::done(Status::Failed, 128 + signal)
+        }
+        ExitStatus::TimedOut => {
+            step::print_error(&format!(
+                "the script was ended after {} seconds\n",
+                timeout(inputs)
+            ));
+            Outcome::done(Status::TimedOut, KILLED)
+        }
+        ExitStatus::Cancelled => Outcome::done(Status::Cancelled, KILLED),
+        ExitStatus::LimitExceeded(what) | ExitStatus::Other(what) => {
+            step::print_error(&format!("failed to run commands: {what}\n"));
+            Outcome::done(Status::Failed, 1)
+        }
+    }
+}

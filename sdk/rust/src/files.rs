@@ -1,0 +1,39 @@
+//! Files by absolute path, as far as granted.
+
+use crate::Error;
+
+pub use crate::__private::capstan::host::files::{
+    Entry, Kind, Metadata, Writer, append, create, create_directory, list_directory, read, remove,
+    set_mode, stat,
+};
+
+/// Puts a file in its place, whole or not at all.
+///
+/// # Errors
+/// When it is not granted or the disk fails.
+pub fn write(path: &str, mode: u32, content: &[u8]) -> Result<(), Error> {
+    let (writer, _) = create(path, mode, None)?;
+    writer.write(content)?;
+    writer.commit()
+}
+
+/// The whole of a file, up to 16 MiB.
+///
+/// # Errors
+/// When it is not granted, does not exist or is larger.
+pub fn read_all(path: &str) -> Result<Vec<u8>, Error> {
+    const MOST: u64 = 16 << 20;
+    let mut content = Vec::new();
+    loop {
+        let part = read(path, content.len() as u64, 1 << 20)?;
+        if part.is_empty() {
+            return Ok(content);
+        }
+        content.extend(part);
+        if content.len() as u64 > MOST {
+            return Err(Error::LimitExceeded(format!(
+                "{path} has more than {MOST} bytes"
+            )));
+        }
+    }
+}

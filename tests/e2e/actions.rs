@@ -1,0 +1,189 @@
+//! The built-in actions, against real files and servers.
+
+use serde_json::json;
+
+use crate::support::{HttpResponse, HttpServer, Machine};
+
+#[test]
+fn a_built_in_document_runs_by_name() {
+    let machine = Machine::new();
+    let output = machine.capstan([
+        "run",
+        "--output",
+        "json",
+        "AWS-RunShellScript",
+        "--parameters",
+        r#"commands=["echo one","echo two"]"#,
+    ]);
+    let run = crate::support::Run::of(output).success();
+    assert_eq!(run.stdout(0), "one\ntwo\n");
+}
+
+#[test]
+fn exit_codes_mean_what_they_mean_to_ssm() {
+    for (code, exit, status, second_runs) in [
+        (0, 0, "Success", true),
+        (7, 1, "Failed", true),
+        (168, 0, "Success", false),
+        (169, 1, "Failed", false),
+    ] {
+        let machine = Machine::new();
+        let document = json!({
+            "schemaVersion": "2.2",
+            "mainSteps": [
+                { "name": "first", "action": "aws:runShellScript", "inputs": { "runCommand": [format!("exit {code}")] } },
+                { "name": "second", "action": "aws:runShellScript", "inputs": { "runCommand": ["echo second"] } },
+            ],
+        });
+        let run = machine.run(&document.to_string(), &[]).expect(exit, status);
+        assert_eq!(
+            run.stdout(1) == "second\n",
+            second_runs,
+            "{code}: {:#}",
+            run.json
+        );
+    }
+}
+
+fn download(
+    machine: &Machine,
+    info: serde_json::Value,
+    destination: &str,
+    policy: &str,
+) -> crate::support::Run {
+    let document = json!({
+        "schemaVersion": "2.2",
+        "mainSteps": [
+            { "name": "get", "action": "aws:downloadContent", "inputs": {
+                "onFailure": "exit", "sourceType": "HTTP", "sourceInfo": info.to_string(), "destinationPath": destination } },
+            { "name": "show", "action": "aws:runShellScript", "inputs": { "runCommand": [format!("cat {destination}")] } },
+        ],
+    });
+    let policy = machine.file("policy.yaml", policy);
+    machine.run(
+        &document.to_string(),
+        &["--policy", &policy.display().to_string()],
+    )
+}
+
+fn hosts(hosts: &str) -> String {
+    format!("version: 1\nrules:\n  - id: test\n    grants: {{ hosts: [{hosts}] }}\n")
+}
+
+#[test]
+fn a_download_follows_only_granted_redirects() {
+    let other = HttpServer::start(|_| HttpResponse::ok("from elsewhere"));
+    let elsewhere = other.url("/file");
+    let server = HttpServer::start(move |request| match request.path.as_str() {
+        "/away" => HttpResponse::status(302).header("location", elsewhere.clone()),
+        "/here" => HttpResponse::status(302).header("location", "/file"),
+        _ => HttpResponse::ok("from here"),
+    });
+    let machine = Machine::new();
+    let own = hosts(&format!("\"{}\"", server.url("")));
+    let get = |path: &str, policy: &str| {
+        download(
+            &machine,
+            json!({ "url": server.url(path), "allowInsecureDownload": true }),
+            "/tmp/file",
+            policy,
+        )
+    };
+    let run = get("/here", &own).success();
+    assert_eq!(run.stdout(1), "from here");
+    let run = get("/away", &own);
+    assert!(run.code == 1 || run.code == 3, "{:#}", run.json);
+    assert!(
+        run.json.to_string().contains(&other.address.to_string()),
+        "{:#}",
+        run.json
+    );
+    assert_eq!(other.count(), 0);
+    let both = hosts(&format!("\"{}\", \"{}\"", server.url(""), other.url("")));
+    assert_eq!(get("/away", &both).success().stdout(1), "from elsewhere");
+}
+
+#[test]
+fn a_download_with_a_wrong_checksum_leaves_nothing() {
+    let server = HttpServer::start(|_| HttpResponse::ok("content"));
+    let machine = Machine::new();
+    let policy = hosts(&format!("\"{}\"", server.url("")));
+    let good = "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73";
+    for (sum, code) in [(good, 0), (&good.replace('e', "f")[..], 1)] {
+        let info = json!({ "url": server.url("/f"), "allowInsecureDownload": true, "sha256": sum });
+        let run = download(&machine, info, "/tmp/file", &policy);
+        assert_eq!(run.code, code, "{:#}", run.json);
+    }
+}
+
+#[test]
+fn a_nested_document_gets_no_more_than_its_caller() {
+    let machine = Machine::new();
+    let folder = machine.path("shared");
+    std::fs::create_dir_all(&folder).unwrap();
+    let inner = json!({
+        "schemaVersion": "2.2",
+        "parameters": { "Word": { "type": "String" } },
+        "mainSteps": [{ "name": "inner", "action": "aws:runShellScript", "inputs": { "runCommand": [
+            "echo inner {{ Word }}", format!("echo x > {}/inner", folder.display())] } }],
+    });
+    let inner = machine.file("shared/inner.json", inner.to_string());
+    let outer = json!({
+        "schemaVersion": "2.2",
+        "mainSteps": [{ "name": "outer", "action": "aws:runDocument", "inputs": {
+            "documentType": "LocalPath", "documentPath": inner, "documentParameters": { "Word": "speaks" } } }],
+    });
+    let policy = |match_document: &str| {
+        let text = format!(
+            "version: 1\nrules:\n  - id: read\n    grants: {{ files: [{{ path: {0}, access: read }}], documents: [\"*\"] }}\n  - id: write\n    match: {{ document: \"{match_document}\" }}\n    grants: {{ files: [{{ path: {0}, access: read-write }}] }}\n",
+            folder.display()
+        );
+        machine.file("policy.yaml", text).display().to_string()
+    };
+    let run = machine
+        .run(&outer.to_string(), &["--policy", &policy("*")])
+        .success();
+    assert!(run.stdout(0).contains("inner speaks"), "{:#}", run.json);
+    std::fs::remove_file(folder.join("inner")).unwrap();
+    let run = machine.run(&outer.to_string(), &["--policy", &policy("inner*")]);
+    assert_ne!(run.code, 0, "{:#}", run.json);
+    assert!(!folder.join("inner").exists());
+}
+
+#[test]
+fn parameters_of_the_local_store_are_resolved() {
+    let machine = Machine::new();
+    let put = machine.capstan([
+        "parameter",
+        "put",
+        "/app/word",
+        "--value",
+        "hello",
+        "--type",
+        "String",
+    ]);
+    assert!(
+        put.status.success(),
+        "{}",
+        String::from_utf8_lossy(&put.stderr)
+    );
+    let run = machine.shell("echo {{ ssm:/app/word }}", &[]).success();
+    assert_eq!(run.stdout(0), "hello\n");
+    let run = machine.shell("echo {{ ssm:/app/missing }}", &[]);
+    assert_eq!(run.code, 2, "{:#}\n{}", run.json, run.stderr);
+    assert!(run.stderr.contains("/app/missing"));
+}
+
+#[test]
+fn a_missing_powershell_is_named() {
+    if crate::support::has("pwsh") {
+        return;
+    }
+    let machine = Machine::new();
+    let document = json!({
+        "schemaVersion": "2.2",
+        "mainSteps": [{ "name": "ps", "action": "aws:runPowerShellScript", "inputs": { "runCommand": ["1"] } }],
+    });
+    let run = machine.run(&document.to_string(), &[]).expect(1, "Failed");
+    assert!(run.json.to_string().contains("pwsh"), "{:#}", run.json);
+}

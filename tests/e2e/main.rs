@@ -1,0 +1,16 @@
+//! The binary as its users meet it: real documents, real programs, real servers on loopback.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests"
+)]
+
+mod actions;
+mod crash;
+mod escapes;
+mod limits;
+mod scenarios;
+mod support;

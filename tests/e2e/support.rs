@@ -1,0 +1,330 @@
+//! What every end-to-end test needs: a state folder of its own, the binary, and its JSON.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use serde_json::Value;
+
+/// The compile cache that all tests share, so that each component is compiled once.
+fn shared_cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compile-cache")
+}
+
+/// A folder that is removed with the test, and `capstan` with its state in it.
+pub struct Machine {
+    root: PathBuf,
+}
+
+impl Machine {
+    pub fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!(
+            "e2e-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&root).unwrap();
+        Self { root }
+    }
+
+    /// A path in the test's own folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Writes a file into the test's own folder.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    /// The binary, with nothing of the caller's environment that would change what it does.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_capstan"));
+        command
+            .env_clear()
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
+            .env("HOME", &self.root)
+            .env("CAPSTAN_STATE", self.state())
+            .env("CAPSTAN_CACHE", shared_cache())
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn capstan<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Output {
+        self.command().args(arguments).output().unwrap()
+    }
+
+    /// Runs a document given as text and returns its result.
+    pub fn run(&self, document: &str, arguments: &[&str]) -> Run {
+        let file = self.file("document.yaml", document);
+        self.run_file(&file, arguments)
+    }
+
+    pub fn run_file(&self, file: &Path, arguments: &[&str]) -> Run {
+        let output = self
+            .command()
+            .args(["run", "--output", "json"])
+            .arg(file)
+            .args(arguments)
+            .output()
+            .unwrap();
+        Run::of(output)
+    }
+
+    /// One shell step under the default profile or what `arguments` say.
+    pub fn shell(&self, script: &str, arguments: &[&str]) -> Run {
+        self.run(&shell_document(script), arguments)
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.root);
+    }
+}
+
+/// A document with one shell step.
+pub fn shell_document(script: &str) -> String {
+    serde_json::json!({
+        "schemaVersion": "2.2",
+        "mainSteps": [{ "name": "script", "action": "aws:runShellScript", "inputs": { "runCommand": [script] } }],
+    })
+    .to_string()
+}
+
+/// What a run printed.
+#[derive(Debug)]
+pub struct Run {
+    pub code: i32,
+    pub json: Value,
+    pub stderr: String,
+}
+
+impl Run {
+    pub fn of(output: Output) -> Self {
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let json = serde_json::from_str(&stdout).unwrap_or(Value::Null);
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            json,
+            stderr,
+        }
+    }
+
+    pub fn step(&self, index: usize) -> &Value {
+        &self.json["steps"][index]
+    }
+
+    pub fn stdout(&self, index: usize) -> &str {
+        self.step(index)["stdout"].as_str().unwrap_or_default()
+    }
+
+    /// Panics with everything that is known unless the run ended so.
+    #[track_caller]
+    pub fn expect(self, code: i32, status: &str) -> Self {
+        assert!(
+            self.code == code && self.json["status"] == status,
+            "expected exit {code} and {status}, got exit {}\n{:#}\n{}",
+            self.code,
+            self.json,
+            self.stderr
+        );
+        self
+    }
+
+    #[track_caller]
+    pub fn success(self) -> Self {
+        self.expect(0, "Success")
+    }
+}
+
+/// The components in `tests/components`, built once for all tests.
+pub fn component(name: &str) -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("components");
+    BUILT.get_or_init(|| {
+        let names: Vec<String> = std::fs::read_dir(repository().join("tests/components"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        capstan_sdk_build::build_components(repository(), &target, &names).unwrap();
+    });
+    target
+        .join("wasm32-wasip2/component")
+        .join(format!("{}.wasm", name.replace('-', "_")))
+}
+
+pub fn repository() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+pub fn is_root() -> bool {
+    // The owner of a process's own folder is its effective user.
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+pub fn has(program: &str) -> bool {
+    ["/usr/bin", "/bin", "/usr/sbin", "/sbin"]
+        .iter()
+        .any(|folder| Path::new(folder).join(program).exists())
+}
+
+/// A request as far as the tests look at it.
+#[derive(Debug, Clone)]
+pub struct HttpRequest {
+    pub method: String,
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+}
+
+impl HttpRequest {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// What the server answers.
+pub struct HttpResponse {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl HttpResponse {
+    pub fn ok(body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            body: body.into(),
+        }
+    }
+
+    pub fn status(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+}
+
+/// An HTTP/1.1 server on loopback that answers one request a connection.
+pub struct HttpServer {
+    pub address: SocketAddr,
+    pub requests: Arc<Mutex<Vec<HttpRequest>>>,
+}
+
+impl HttpServer {
+    pub fn start(answer: impl Fn(&HttpRequest) -> HttpResponse + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&requests);
+        let answer = Arc::new(answer);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else { return };
+                let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
+                std::thread::spawn(move || {
+                    let _ = serve(stream, &log, &*answer);
+                });
+            }
+        });
+        Self { address, requests }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn count(&self) -> usize {
+        self.requests.lock().unwrap().len()
+    }
+}
+
+fn serve(
+    mut stream: std::net::TcpStream,
+    log: &Mutex<Vec<HttpRequest>>,
+    answer: &dyn Fn(&HttpRequest) -> HttpResponse,
+) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let mut words = line.split_whitespace();
+    let (Some(method), Some(path)) = (words.next(), words.next()) else {
+        return Ok(());
+    };
+    let mut request = HttpRequest {
+        method: method.into(),
+        path: path.into(),
+        headers: Vec::new(),
+    };
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let Some((name, value)) = line.trim_end().split_once(':') else {
+            break;
+        };
+        request.headers.push((name.into(), value.trim().into()));
+    }
+    if let Some(length) = request
+        .header("content-length")
+        .and_then(|text| text.parse::<u64>().ok())
+    {
+        std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink())?;
+    }
+    log.lock().unwrap().push(request.clone());
+    let response = answer(&request);
+    let mut head = format!("HTTP/1.1 {} x\r\nconnection: close\r\n", response.status);
+    if !response
+        .headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+    {
+        head += &format!("content-length: {}\r\n", response.body.len());
+    }
+    for (name, value) in &response.headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(b"\r\n")?;
+    if request.method != "HEAD" {
+        stream.write_all(&response.body)?;
+    }
+    stream.flush()
+}
+
+/// Ends a process that the test started.
+pub fn kill(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
