@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::{Machine, Run, component};
 
-fn run_beside_a_good_step(name: &str, limits: &str) -> Run {
+fn run_beside_a_good_step(name: &str, limits: &str, status: &str) -> Run {
     let machine = Machine::new();
     let policy = machine.file(
         "policy.yaml",
@@ -29,7 +29,7 @@ fn run_beside_a_good_step(name: &str, limits: &str) -> Run {
                 &component.display().to_string(),
             ],
         )
-        .expect(1, "Failed");
+        .expect(1, status);
     assert_eq!(run.stdout(1), "fine\n", "{:#}", run.json);
     assert_eq!(run.step(1)["status"], "Success");
     run
@@ -37,7 +37,7 @@ fn run_beside_a_good_step(name: &str, limits: &str) -> Run {
 
 #[test]
 fn a_loop_without_end_runs_out_of_fuel() {
-    let run = run_beside_a_good_step("loop-forever", "fuel: 2000000000");
+    let run = run_beside_a_good_step("loop-forever", "fuel: 2000000000", "Failed");
     assert_eq!(
         run.step(0)["statusDetail"],
         "FuelExhausted",
@@ -48,7 +48,7 @@ fn a_loop_without_end_runs_out_of_fuel() {
 
 #[test]
 fn a_loop_without_end_runs_out_of_time() {
-    let run = run_beside_a_good_step("loop-forever", "wall: 300ms");
+    let run = run_beside_a_good_step("loop-forever", "wall: 300ms", "TimedOut");
     assert_eq!(
         run.step(0)["statusDetail"],
         "ExecutionTimedOut",
@@ -60,7 +60,7 @@ fn a_loop_without_end_runs_out_of_time() {
 
 #[test]
 fn recursion_without_end_overflows_its_own_stack() {
-    let run = run_beside_a_good_step("recurse-forever", "fuel: 100000000000");
+    let run = run_beside_a_good_step("recurse-forever", "fuel: 100000000000", "Failed");
     assert_eq!(
         run.step(0)["statusDetail"],
         "StackOverflow",
@@ -71,7 +71,7 @@ fn recursion_without_end_overflows_its_own_stack() {
 
 #[test]
 fn memory_without_end_is_refused_at_the_limit() {
-    let run = run_beside_a_good_step("grow-memory", "memory: 64MiB");
+    let run = run_beside_a_good_step("grow-memory", "memory: 64MiB", "Failed");
     assert_eq!(
         run.step(0)["statusDetail"],
         "MemoryLimitExceeded",
@@ -83,7 +83,7 @@ fn memory_without_end_is_refused_at_the_limit() {
 
 #[test]
 fn output_without_end_is_cut_at_the_limit() {
-    let run = run_beside_a_good_step("print-forever", "output: 1MiB");
+    let run = run_beside_a_good_step("print-forever", "output: 1MiB", "Failed");
     assert_eq!(
         run.step(0)["statusDetail"],
         "OutputLimitExceeded",

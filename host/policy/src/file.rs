@@ -18,6 +18,8 @@ pub struct Policy {
     pub profile: Profile,
     /// Limits of every step, by their names in [`Limits`].
     pub(crate) limits: BTreeMap<&'static str, u64>,
+    /// Limits of a run as a whole, by the same names.
+    pub(crate) run_limits: BTreeMap<&'static str, u64>,
     /// Layers whose absence is accepted, besides those of the profile.
     pub(crate) may_lack: BTreeSet<Layer>,
     /// In the order of the file, which means nothing.
@@ -65,7 +67,14 @@ pub struct Match {
     pub node_tags: BTreeMap<String, String>,
 }
 
-const TOP: &[&str] = &["version", "profile", "limits", "mayLack", "rules"];
+const TOP: &[&str] = &[
+    "version",
+    "profile",
+    "limits",
+    "runLimits",
+    "mayLack",
+    "rules",
+];
 const RULE: &[&str] = &[
     "id",
     "description",
@@ -133,6 +142,21 @@ impl Policy {
         } else {
             Err(Diagnostics::new(origin, reader.problems))
         }
+    }
+
+    /// What all steps of a run together may use; without `runLimits`, each step has its own limits alone.
+    #[must_use]
+    pub fn run_limits(&self) -> Limits {
+        let unlimited = Limits {
+            fuel: u64::MAX,
+            output_bytes: u64::MAX,
+            child_cpu_millis: u64::MAX,
+            http_requests: u64::MAX,
+            http_bytes: u64::MAX,
+            wall_millis: u64::MAX,
+            ..Limits::default()
+        };
+        apply(&unlimited, &self.run_limits)
     }
 
     pub(crate) fn limits_with(&self, more: &[&BTreeMap<&'static str, u64>]) -> Limits {
@@ -267,6 +291,7 @@ impl Reader {
                     }
                 }
                 "limits" => policy.limits = self.limits(node),
+                "runLimits" => policy.run_limits = self.limits(node),
                 "mayLack" => {
                     for text in self.texts(node, "`mayLack`") {
                         match serde_json::from_value(text.clone().into()) {

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Upper bounds for one step attempt; `fuel`, `wall_millis`, `output_bytes`, `child_cpu_millis`, `http_requests`
-/// and `http_bytes` are also drawn from what the run as a whole has left.
+/// Upper bounds for one step attempt; `fuel`, `output_bytes`, `child_cpu_millis`, `http_requests` and `http_bytes`
+/// are also drawn from what the run as a whole has left ([`crate::Policy::run_limits`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Limits {

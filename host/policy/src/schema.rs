@@ -22,6 +22,7 @@ impl Policy {
                 "version": { "const": 1 },
                 "profile": { "enum": ["confined", "networked", "trusted-host"], "default": "confined" },
                 "limits": { "$ref": "#/$defs/limits" },
+                "runLimits": { "$ref": "#/$defs/limits" },
                 "mayLack": { "type": "array", "items": { "enum": [
                     "landlock-files", "landlock-tcp", "landlock-scopes", "seccomp", "mount-namespace", "pid-namespace",
                     "network-namespace", "cgroup", "rlimits", "no-new-privs"] } },

@@ -142,7 +142,7 @@ impl Runner {
         Progress {
             session,
             journal,
-            ready,
+            ready: Arc::new(ready),
             results: Vec::new(),
             started,
         }
@@ -177,7 +177,7 @@ impl Runner {
         let mut progress = Progress {
             session,
             journal,
-            ready,
+            ready: Arc::new(ready),
             results: history.finished,
             started: history.started,
         };
@@ -234,7 +234,7 @@ fn new_id() -> String {
 struct Progress {
     session: Arc<Session>,
     journal: Journal,
-    ready: Ready,
+    ready: Arc<Ready>,
     results: Vec<StepResult>,
     started: String,
 }
@@ -245,17 +245,7 @@ impl Progress {
         mut waiting: Option<Waiting>,
         mut attempts: u32,
     ) -> Result<RunResult, RunnerError> {
-        let ready = std::mem::replace(
-            &mut self.ready,
-            Ready {
-                resolved: ResolvedDocument {
-                    schema_version: String::new(),
-                    steps: Vec::new(),
-                    parameters: BTreeMap::new(),
-                },
-                subject: Subject::default(),
-            },
-        );
+        let ready = Arc::clone(&self.ready);
         let names: Vec<String> = ready
             .resolved
             .steps
@@ -441,11 +431,7 @@ impl Progress {
     fn result(&self, status: RunStatus) -> RunResult {
         RunResult {
             run_id: self.session.run_id.clone(),
-            document: if self.ready.subject.document.is_empty() {
-                self.session.run_id.clone()
-            } else {
-                self.ready.subject.document.clone()
-            },
+            document: self.ready.subject.document.clone(),
             status,
             steps: self.results.clone(),
             reboot_required: status == StepStatus::SuccessAndReboot,

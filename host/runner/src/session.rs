@@ -66,7 +66,7 @@ impl Session {
         control: RunControl,
     ) -> Result<Arc<Self>, RunnerError> {
         let folder = runner.state.orchestration(run_id);
-        for name in ["downloads", "tmp"] {
+        for name in ["downloads", "tmp", "overlays"] {
             crate::state::make_private(&folder.join(name))?;
         }
         let ceiling = runner.policy.ceiling(subject, &StepDirectories::default());
@@ -108,6 +108,7 @@ impl Session {
             program: self.runner.program.clone(),
             ceiling: self.ceiling.clone(),
             private_tmp: self.private_tmp(),
+            overlays: self.folder.join("overlays"),
             readable: Vec::new(),
             writable: vec![self.folder.clone()],
             cache: self.runner.state.cache().to_owned(),

@@ -573,14 +573,22 @@ impl<'a> StepRun<'a> {
 
 /// Lowers a step's limits to what the run has left.
 fn remaining(limits: &mut Limits, session: &Session) {
-    let used = session.used();
-    limits.fuel = limits.fuel.saturating_sub(used.fuel);
-    limits.output_bytes = limits.output_bytes.saturating_sub(used.output);
-    limits.child_cpu_millis = limits
-        .child_cpu_millis
-        .saturating_sub(used.child_cpu_millis);
-    limits.http_requests = limits.http_requests.saturating_sub(used.http_requests);
-    limits.http_bytes = limits.http_bytes.saturating_sub(used.http_bytes);
+    let (used, run) = (session.used(), session.runner.policy.run_limits());
+    let lower =
+        |limit: &mut u64, whole: u64, used: u64| *limit = (*limit).min(whole.saturating_sub(used));
+    lower(&mut limits.fuel, run.fuel, used.fuel);
+    lower(&mut limits.output_bytes, run.output_bytes, used.output);
+    lower(
+        &mut limits.child_cpu_millis,
+        run.child_cpu_millis,
+        used.child_cpu_millis,
+    );
+    lower(
+        &mut limits.http_requests,
+        run.http_requests,
+        used.http_requests,
+    );
+    lower(&mut limits.http_bytes, run.http_bytes, used.http_bytes);
 }
 
 fn crashed(why: &str) -> StepReport {

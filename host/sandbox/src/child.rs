@@ -12,6 +12,7 @@ use capstan_policy::{Confinement, Grant, Layer, Limits};
 use crate::cgroup::Cgroup;
 use crate::enforced::Enforced;
 use crate::error::SandboxError;
+use crate::overlay::{self, Overlay};
 use crate::process::Reaped;
 use crate::{clone, landlock, process, rlimits, seccomp, user};
 
@@ -20,6 +21,7 @@ use crate::{clone, landlock, process, rlimits, seccomp, user};
 pub struct Sandbox {
     enforced: Enforced,
     cgroup: Option<Cgroup>,
+    overlays: Vec<Overlay>,
     alone: bool,
     unconfined: bool,
     /// The last rulesets and filters, since most steps of a document have the same grant.
@@ -88,6 +90,8 @@ pub struct StepUsage {
     pub peak_memory_bytes: u64,
     /// The kernel ended a process because the step's memory was used up.
     pub out_of_memory: bool,
+    /// What was made or changed beside single files, and was dropped.
+    pub dropped: Vec<String>,
 }
 
 /// The confinement of one step's programs.
@@ -110,10 +114,15 @@ impl Sandbox {
         Self {
             enforced,
             cgroup,
+            overlays: Vec::new(),
             alone,
             unconfined,
             cache: Mutex::new(None),
         }
+    }
+
+    pub(crate) fn with_overlays(self, overlays: Vec<Overlay>) -> Self {
+        Self { overlays, ..self }
     }
 
     /// The layers in force.
@@ -189,6 +198,17 @@ impl Sandbox {
         if !grant.hosts.is_empty() && !network.iter().any(|layer| self.enforced.has(*layer)) {
             needed.push(Layer::NetworkNamespace);
         }
+        let single = grant.files.iter().any(overlay::is_single);
+        if single && let Some(why) = self.enforced.why_missing(Layer::MountNamespace) {
+            // Without the overlay the kernel cannot tell the file from its neighbours.
+            let why = format!(
+                "{why}; a single file that is made or replaced needs it, or grant its folder instead"
+            );
+            return Err(SandboxError::NotEnforceable {
+                layer: Layer::MountNamespace,
+                why,
+            });
+        }
         for layer in needed {
             if !grant.may_lack.contains(&layer)
                 && let Some(why) = self.enforced.why_missing(layer)
@@ -214,6 +234,17 @@ impl Sandbox {
         if self.enforced.has(Layer::PidNamespace) && self.enforced.has(Layer::MountNamespace) {
             // A /proc of its own shows only the processes of this document.
             extra.push((PathBuf::from("/proc"), landlock::read_only()));
+        }
+        // A single file that may be made or replaced takes rights on its folder, which an overlay covers.
+        for rule in grant.files.iter().filter(|rule| overlay::is_single(rule)) {
+            if let Some(covered) = PathBuf::from(&rule.path).parent()
+                && self
+                    .overlays
+                    .iter()
+                    .any(|overlay| overlay.folder == covered)
+            {
+                extra.push((covered.to_owned(), landlock::replace_files()));
+            }
         }
         let rules = landlock::Rules {
             files: &grant.files,
@@ -340,6 +371,7 @@ impl StepSandbox {
                         .max()
                         .unwrap_or(0)
                 }),
+            dropped: self.sandbox.overlays.iter().flat_map(Overlay::commit).collect(),
             out_of_memory: cgroup
                 .is_some_and(|cgroup| cgroup.out_of_memory_kills() > self.memory_kills_before),
         }

@@ -44,6 +44,15 @@ pub(crate) fn read_write() -> BitFlags<AccessFs> {
     AccessFs::from_all(ABI_WANTED) & !AccessFs::MakeChar & !AccessFs::MakeBlock
 }
 
+/// What it takes to replace a file by a new one beside it.
+pub(crate) fn replace_files() -> BitFlags<AccessFs> {
+    AccessFs::ReadFile
+        | AccessFs::WriteFile
+        | AccessFs::Truncate
+        | AccessFs::MakeReg
+        | AccessFs::RemoveFile
+}
+
 /// The rights of a rule, for a folder or (`is_file`) a single file.
 fn rights(rule: &FileRule) -> BitFlags<AccessFs> {
     let mut rights = BitFlags::<AccessFs>::empty();

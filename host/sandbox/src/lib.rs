@@ -24,6 +24,7 @@ mod error;
 mod landlock;
 mod mount;
 mod network;
+mod overlay;
 mod probe;
 mod process;
 mod rlimits;

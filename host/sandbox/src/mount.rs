@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use capstan_policy::{FileAccess, FileRule, Grant};
 
 use crate::error::SandboxError;
+use crate::overlay::{self, Overlay, Planned};
 
 const AT_RECURSIVE: libc::c_uint = 0x8000;
 const OPEN_TREE_CLONE: libc::c_uint = 1;
@@ -31,6 +32,8 @@ pub(crate) struct Layout<'a> {
     pub(crate) readable: &'a [PathBuf],
     /// The same, for writing.
     pub(crate) writable: &'a [PathBuf],
+    /// For what programs write beside single files.
+    pub(crate) overlays: &'a Path,
     /// Mount a `/proc` of the process namespace.
     pub(crate) proc: bool,
 }
@@ -58,7 +61,7 @@ fn writes(rule: &FileRule) -> bool {
 }
 
 /// Makes the view. Only in a mount namespace of one's own.
-pub(crate) fn enter(layout: &Layout<'_>) -> Result<(), SandboxError> {
+pub(crate) fn enter(layout: &Layout<'_>) -> Result<Vec<Overlay>, SandboxError> {
     mount(
         None,
         Path::new("/"),
@@ -101,6 +104,7 @@ pub(crate) fn enter(layout: &Layout<'_>) -> Result<(), SandboxError> {
         };
         kept.push((real.clone(), open_tree(&real)?));
     }
+    let overlays = overlay::plan(layout.grant, layout.overlays)?;
     let temporary = open_tree(layout.private_tmp)?;
     let temporary_again = open_tree(layout.private_tmp)?;
 
@@ -127,6 +131,10 @@ pub(crate) fn enter(layout: &Layout<'_>) -> Result<(), SandboxError> {
         }
         move_to(tree, path)?;
     }
+    let overlays = overlays
+        .into_iter()
+        .map(Planned::mount)
+        .collect::<Result<Vec<_>, _>>()?;
     if layout.proc {
         // Some containers forbid it; then the old one stays, which Landlock closes.
         let _ = mount(
@@ -138,7 +146,8 @@ pub(crate) fn enter(layout: &Layout<'_>) -> Result<(), SandboxError> {
         );
     }
     // The current folder still is the one before all this.
-    std::env::set_current_dir("/").map_err(|error| SandboxError::system("chdir /", error))
+    std::env::set_current_dir("/").map_err(|error| SandboxError::system("chdir /", error))?;
+    Ok(overlays)
 }
 
 /// Makes an empty file or folder to mount on.
@@ -164,7 +173,7 @@ fn make_target(path: &Path, tree: &OwnedFd) -> Result<(), SandboxError> {
     Ok(())
 }
 
-fn mount(
+pub(crate) fn mount(
     source: Option<&str>,
     target: &Path,
     kind: Option<&str>,
@@ -198,7 +207,7 @@ fn mount(
 }
 
 /// A copy of the mounts at and below a path, attached nowhere.
-fn open_tree(path: &Path) -> Result<OwnedFd, SandboxError> {
+pub(crate) fn open_tree(path: &Path) -> Result<OwnedFd, SandboxError> {
     let text = c_path(path)?;
     #[expect(clippy::cast_sign_loss, reason = "a flag")]
     let flags = OPEN_TREE_CLONE | AT_RECURSIVE | libc::O_CLOEXEC as libc::c_uint;
@@ -213,7 +222,7 @@ fn open_tree(path: &Path) -> Result<OwnedFd, SandboxError> {
     Ok(unsafe { OwnedFd::from_raw_fd(result as i32) })
 }
 
-fn move_to(tree: &OwnedFd, target: &Path) -> Result<(), SandboxError> {
+pub(crate) fn move_to(tree: &OwnedFd, target: &Path) -> Result<(), SandboxError> {
     let text = c_path(target)?;
     // SAFETY: the paths are valid strings.
     let result = unsafe {
@@ -272,6 +281,35 @@ fn make_read_only() -> Result<(), SandboxError> {
         }
     }
     Ok(())
+}
+
+/// Makes a tree that is attached nowhere read-only.
+pub(crate) fn make_tree_read_only(tree: &OwnedFd) -> Result<(), SandboxError> {
+    let set = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID;
+    let attributes = MountAttributes {
+        set,
+        clear: 0,
+        propagation: 0,
+        userns: 0,
+    };
+    #[expect(clippy::cast_sign_loss, reason = "a flag")]
+    let flags = libc::AT_EMPTY_PATH as libc::c_uint | AT_RECURSIVE;
+    // SAFETY: the path is a valid string; the structure and its size belong together.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attributes,
+            size_of::<MountAttributes>(),
+        )
+    };
+    if result < 0 {
+        Err(SandboxError::last("mount_setattr"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Paths in mountinfo have spaces and the like as three octal digits.

@@ -201,6 +201,8 @@ pub struct WorkerSpec {
     pub ceiling: Grant,
     /// Appears as `/tmp` where there is a mount namespace.
     pub private_tmp: PathBuf,
+    /// A folder for what programs write beside single files that they may replace.
+    pub overlays: PathBuf,
     /// What the worker itself reads: the compile cache.
     pub readable: Vec<PathBuf>,
     /// What the worker itself writes: the run's folders.
@@ -229,15 +231,17 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
         network::loopback_up()
             .map_err(|error| SandboxError::system("bringing up the loopback interface", error))?;
     }
+    let mut overlays = Vec::new();
     if enforced.has(Layer::MountNamespace) {
         let layout = mount::Layout {
             grant: &spec.ceiling,
             private_tmp: &spec.private_tmp,
             readable: &spec.readable,
             writable: &spec.writable,
+            overlays: &spec.overlays,
             proc: alone,
         };
-        mount::enter(&layout)?;
+        overlays = mount::enter(&layout)?;
     }
     let cgroup = match Cgroup::create(&spec.cgroup) {
         Ok(cgroup) => {
@@ -292,6 +296,12 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
         extra.push((PathBuf::from(path), landlock::read_only()));
     }
     extra.push((PathBuf::from("/dev/null"), landlock::read_write()));
+    extra.push((spec.overlays.clone(), landlock::read_write()));
+    extra.extend(
+        overlays
+            .iter()
+            .map(|overlay| (overlay.real_path(), landlock::read_write())),
+    );
     extra.extend(
         cgroup
             .iter()
@@ -330,7 +340,7 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
     for layer in [Layer::Seccomp, Layer::NoNewPrivs, Layer::Rlimits] {
         enforced.set(layer, Enforcement::Full);
     }
-    Ok(Sandbox::new(enforced, cgroup, alone, false))
+    Ok(Sandbox::new(enforced, cgroup, alone, false).with_overlays(overlays))
 }
 
 const CAP_SETPCAP: u64 = 8;

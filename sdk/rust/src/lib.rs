@@ -272,12 +272,12 @@ macro_rules! action {
                 ) -> Result<
                     $crate::__private::capstan::action::types::Outcome,
                     $crate::__private::capstan::action::types::Failure,
-        > {
+                > {
                     $crate::__answer(<$action as $crate::Action>::resume(&context, state, event))
                 }
             }
 
-            $crate::__private::export_component!(Component with_types_in $crate::__private);
+    $crate::__private::export_component!(Component with_types_in $crate::__private);
 
             /// Where the host finds it.
             #[cfg_attr(target_arch = "wasm32", unsafe(link_section = "capstan:manifest@1"))]

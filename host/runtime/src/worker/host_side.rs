@@ -33,6 +33,8 @@ pub struct WorkerOptions {
     pub readable: Vec<PathBuf>,
     /// What the worker itself writes.
     pub writable: Vec<PathBuf>,
+    /// For what programs write beside single files that they may replace.
+    pub overlays: PathBuf,
     /// Compiled components.
     pub cache: PathBuf,
 }
@@ -105,6 +107,7 @@ impl WorkerHandle {
             confinement: WorkerSpec {
                 ceiling: options.ceiling,
                 private_tmp: options.private_tmp,
+                overlays: options.overlays,
                 readable,
                 writable: options.writable,
                 namespaces: process.namespaces.clone(),
