@@ -478,6 +478,10 @@ fn report(
         counters
             .child_peak_memory
             .fetch_max(usage.peak_memory_bytes, Ordering::Relaxed);
+        for path in &usage.dropped {
+            let hint = "it was made or changed beside a granted file and was dropped; grant its folder to keep it";
+            shared.note_denial("files", path, hint);
+        }
         if usage.out_of_memory {
             let failed = !matches!(
                 outcome,

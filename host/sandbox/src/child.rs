@@ -371,7 +371,12 @@ impl StepSandbox {
                         .max()
                         .unwrap_or(0)
                 }),
-            dropped: self.sandbox.overlays.iter().flat_map(Overlay::commit).collect(),
+            dropped: self
+                .sandbox
+                .overlays
+                .iter()
+                .flat_map(Overlay::commit)
+                .collect(),
             out_of_memory: cgroup
                 .is_some_and(|cgroup| cgroup.out_of_memory_kills() > self.memory_kills_before),
         }

@@ -76,7 +76,7 @@ pub(crate) fn enter(layout: &Layout<'_>) -> Result<Vec<Overlay>, SandboxError> {
             .grant
             .files
             .iter()
-            .filter(|rule| writes(rule))
+            .filter(|rule| writes(rule) && !overlay::is_single(rule))
             .map(|rule| PathBuf::from(&rule.path)),
     );
     let everything = writable.contains(Path::new("/"));

@@ -297,6 +297,12 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
     }
     extra.push((PathBuf::from("/dev/null"), landlock::read_write()));
     extra.push((spec.overlays.clone(), landlock::read_write()));
+    // Its children make files there, and a child never has more than the worker.
+    extra.extend(
+        overlays
+            .iter()
+            .map(|overlay| (overlay.folder.clone(), landlock::replace_files())),
+    );
     extra.extend(
         overlays
             .iter()
