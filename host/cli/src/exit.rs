@@ -23,7 +23,6 @@ pub(crate) enum Exit {
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "all are below 256")]
         Self::from(exit as u8)
     }
 }

@@ -50,7 +50,8 @@ pub(crate) fn variable(name: &str) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shell {
     Posix,
-    PowerShell,
+    /// PowerShell.
+    Power,
     /// Not for a shell: ENV_VAR parameters are pasted like others.
     None,
 }
@@ -112,7 +113,7 @@ fn substitute_text(
         if by_variable(reference.name) {
             let variable = variable(reference.name);
             match shell {
-                Shell::PowerShell => out.push_str(&format!("${{env:{variable}}}")),
+                Shell::Power => out.push_str(&format!("${{env:{variable}}}")),
                 _ => out.push_str(&format!("${{{variable}}}")),
             }
         } else {

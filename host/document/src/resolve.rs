@@ -87,7 +87,7 @@ impl Document {
             .map(|(index, step)| {
                 let shell = match step.action.as_str() {
                     "aws:runShellScript" => Shell::Posix,
-                    "aws:runPowerShellScript" => Shell::PowerShell,
+                    "aws:runPowerShellScript" => Shell::Power,
                     _ => Shell::None,
                 };
                 let inputs: Vec<Value> = step
@@ -159,7 +159,7 @@ fn script_inputs(
 }
 
 /// The name in a reference to a plain parameter of Parameter Store.
-fn stored<'a>(name: &'a str) -> Option<&'a str> {
+fn stored(name: &str) -> Option<&str> {
     name.strip_prefix("ssm:")
 }
 

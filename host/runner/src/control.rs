@@ -29,14 +29,17 @@ pub trait Observer: Send + Sync {
     fn run_finished(&self, result: &RunResult) {}
 }
 
+/// A signal's name and its payload.
+type Signal = (String, Option<String>);
+
 /// Steers a run; clones steer the same one.
 #[derive(Debug, Clone)]
 pub struct RunControl {
     cancel: watch::Sender<bool>,
     kill: Arc<AtomicBool>,
     killed: watch::Sender<bool>,
-    signals: mpsc::UnboundedSender<(String, Option<String>)>,
-    received: Arc<Mutex<mpsc::UnboundedReceiver<(String, Option<String>)>>>,
+    signals: mpsc::UnboundedSender<Signal>,
+    received: Arc<Mutex<mpsc::UnboundedReceiver<Signal>>>,
 }
 
 impl Default for RunControl {

@@ -450,16 +450,16 @@ fn explain(error: &wasmtime::Error, fuel: u64) -> StepOutcome {
     }
 }
 
+/// A name without the hash at the end of Rust's own names.
 fn demangle(name: &str) -> String {
-    // Rust's own names end in a hash that tells nobody anything.
-    let name = name.rsplit_once("::h").map_or(name, |(name, hash)| {
-        if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            name
-        } else {
-            name
+    match name.rsplit_once("::h") {
+        Some((name, hash))
+            if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
+        {
+            name.to_owned()
         }
-    });
-    name.to_owned()
+        _ => name.to_owned(),
+    }
 }
 
 fn report(

@@ -25,8 +25,11 @@ pub struct Sandbox {
     alone: bool,
     unconfined: bool,
     /// The last rulesets and filters, since most steps of a document have the same grant.
-    cache: Mutex<Option<(Grant, Vec<u16>, Arc<Prepared>)>>,
+    cache: Mutex<Option<Cached>>,
 }
+
+/// What was prepared last: the grant, the ports, and the result.
+type Cached = (Grant, Vec<u16>, Arc<Prepared>);
 
 /// What confines a child, ready for the kernel.
 #[derive(Debug)]

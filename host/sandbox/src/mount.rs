@@ -209,7 +209,6 @@ pub(crate) fn mount(
 /// A copy of the mounts at and below a path, attached nowhere.
 pub(crate) fn open_tree(path: &Path) -> Result<OwnedFd, SandboxError> {
     let text = c_path(path)?;
-    #[expect(clippy::cast_sign_loss, reason = "a flag")]
     let flags = OPEN_TREE_CLONE | AT_RECURSIVE | libc::O_CLOEXEC as libc::c_uint;
     // SAFETY: the path is a valid string.
     let result =
@@ -292,7 +291,6 @@ pub(crate) fn make_tree_read_only(tree: &OwnedFd) -> Result<(), SandboxError> {
         propagation: 0,
         userns: 0,
     };
-    #[expect(clippy::cast_sign_loss, reason = "a flag")]
     let flags = libc::AT_EMPTY_PATH as libc::c_uint | AT_RECURSIVE;
     // SAFETY: the path is a valid string; the structure and its size belong together.
     let result = unsafe {
