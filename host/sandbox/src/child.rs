@@ -22,6 +22,8 @@ pub struct Sandbox {
     enforced: Enforced,
     cgroup: Option<Cgroup>,
     overlays: Vec<Overlay>,
+    /// Stands in for `/tmp` where that cannot be made private.
+    private_tmp: Option<PathBuf>,
     alone: bool,
     unconfined: bool,
     /// The last rulesets and filters, since most steps of a document have the same grant.
@@ -118,9 +120,17 @@ impl Sandbox {
             enforced,
             cgroup,
             overlays: Vec::new(),
+            private_tmp: None,
             alone,
             unconfined,
             cache: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn with_private_tmp(self, private_tmp: Option<PathBuf>) -> Self {
+        Self {
+            private_tmp,
+            ..self
         }
     }
 
@@ -249,8 +259,14 @@ impl Sandbox {
                 extra.push((covered.to_owned(), landlock::replace_files()));
             }
         }
+        let mut files = grant.files.clone();
+        if let Some(private) = &self.private_tmp {
+            for rule in files.iter_mut().filter(|rule| rule.path == "/tmp") {
+                rule.path = private.to_string_lossy().into_owned();
+            }
+        }
         let rules = landlock::Rules {
-            files: &grant.files,
+            files: &files,
             extra,
             connect: ports.clone(),
             bind: false,
@@ -297,6 +313,10 @@ impl StepSandbox {
         }
         let mut env = Vec::with_capacity(command.env.len());
         for (name, value) in &command.env {
+            let value = match &self.sandbox.private_tmp {
+                Some(private) if name == "TMPDIR" && value == "/tmp" => private.as_os_str(),
+                _ => value.as_os_str(),
+            };
             let mut pair = name.clone();
             pair.push("=");
             pair.push(value);

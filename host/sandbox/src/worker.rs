@@ -283,7 +283,12 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
             .map(|path| (path.clone(), landlock::read_write())),
     );
     extra.push((spec.private_tmp.clone(), landlock::read_write()));
-    extra.push((Path::new("/tmp").to_owned(), landlock::read_write()));
+    let private_tmp = if enforced.has(Layer::MountNamespace) {
+        extra.push((Path::new("/tmp").to_owned(), landlock::read_write()));
+        None
+    } else {
+        Some(spec.private_tmp.clone())
+    };
     // Names, users and certificates for what the worker does itself; its own threads and children.
     for path in [
         "/etc/passwd",
@@ -346,7 +351,9 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
     for layer in [Layer::Seccomp, Layer::NoNewPrivs, Layer::Rlimits] {
         enforced.set(layer, Enforcement::Full);
     }
-    Ok(Sandbox::new(enforced, cgroup, alone, false).with_overlays(overlays))
+    Ok(Sandbox::new(enforced, cgroup, alone, false)
+        .with_overlays(overlays)
+        .with_private_tmp(private_tmp))
 }
 
 const CAP_SETPCAP: u64 = 8;
@@ -362,7 +369,7 @@ fn no_new_privs() -> Result<(), SandboxError> {
 /// Limits for a process that compiles a foreign component.
 #[derive(Debug, Clone, Copy)]
 pub struct CompilerConfinement {
-    /// Bytes of address space.
+    /// Bytes of memory that it writes to; the engine reserves address space without end.
     pub memory_bytes: u64,
     /// Seconds of CPU time, over all threads.
     pub cpu_seconds: u64,
@@ -376,7 +383,7 @@ pub struct CompilerConfinement {
 pub fn confine_compiler(limits: CompilerConfinement) -> Result<(), SandboxError> {
     process::hide_memory();
     for (resource, value) in [
-        (libc::RLIMIT_AS, limits.memory_bytes),
+        (libc::RLIMIT_DATA, limits.memory_bytes),
         (libc::RLIMIT_CPU, limits.cpu_seconds),
         (libc::RLIMIT_CORE, 0),
         (libc::RLIMIT_FSIZE, 1 << 30),

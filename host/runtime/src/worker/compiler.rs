@@ -14,7 +14,7 @@ use crate::cache::CompileCache;
 use crate::error::RuntimeError;
 
 const LIMITS: CompilerConfinement = CompilerConfinement {
-    memory_bytes: 8 << 40,
+    memory_bytes: 2 << 30,
     cpu_seconds: 120,
 };
 const TIMEOUT: Duration = Duration::from_secs(180);

@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""Times whole processes side by side, in turns, and prints medians and their ratios.
+
+Usage: cargo build --release && python3 tests/bench/run.py [ROUNDS]
+Compares with ansible-playbook and pyinfra where they are on the PATH.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CAPSTAN = ROOT / "target/release/capstan"
+STEPS = 10
+
+
+def document(folder, steps, script):
+    path = folder / f"steps{steps}.json"
+    path.write_text(json.dumps({
+        "schemaVersion": "2.2",
+        "mainSteps": [
+            {"name": f"s{n}", "action": "aws:runShellScript", "inputs": {"runCommand": [script]}}
+            for n in range(steps)
+        ],
+    }))
+    return str(path)
+
+
+def cases(folder):
+    playbook = folder / "playbook.yml"
+    tasks = "".join("    - ansible.builtin.command: /bin/true\n" for _ in range(STEPS))
+    playbook.write_text(f"- hosts: localhost\n  connection: local\n  gather_facts: false\n  tasks:\n{tasks}")
+    deploy = folder / "deploy.py"
+    deploy.write_text("from pyinfra.operations import server\n" + 'server.shell(commands=["/bin/true"])\n' * STEPS)
+    capstan = [str(CAPSTAN), "run", "--output", "json"]
+    yield "capstan, 10 steps", [*capstan, document(folder, STEPS, "true")]
+    yield "capstan, 1 step", [*capstan, document(folder, 1, "true")]
+    yield "capstan, 10 steps, trusted-host", [*capstan, "--profile", "trusted-host", document(folder, STEPS, "true")]
+    yield "sh, 10 times sh -c :", ["/bin/sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do /bin/sh -c :; done"]
+    if shutil.which("ansible-playbook"):
+        yield "ansible-core, 10 tasks", ["ansible-playbook", "-i", "localhost,", str(playbook)]
+    if shutil.which("pyinfra"):
+        yield "pyinfra, 10 operations", ["pyinfra", "-y", "@local", str(deploy)]
+
+
+def main():
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        env = {**os.environ, "CAPSTAN_STATE": str(folder / "state"), "HOME": name}
+        env.pop("CAPSTAN_POLICY", None)
+        runs = list(cases(folder))
+        times = {label: [] for label, _ in runs}
+        steps = []
+        for turn in range(rounds + 1):
+            for label, command in runs:
+                start = time.perf_counter()
+                done = subprocess.run(command, env=env, cwd=name, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+                taken = (time.perf_counter() - start) * 1000
+                # The first turn fills the caches.
+                if turn:
+                    times[label].append(taken)
+                    if label == "capstan, 10 steps":
+                        steps += [step["wallMillis"] for step in json.loads(done.stdout)["steps"][1:]]
+        base = statistics.median(times["capstan, 10 steps"])
+        for label, list_ in times.items():
+            median = statistics.median(list_)
+            print(f"{label:34} median {median:8.1f} ms   {median / base:6.2f} times capstan's 10 steps")
+        once = statistics.median(times["sh, 10 times sh -c :"]) / STEPS
+        step = statistics.median(steps)
+        print(f"a confined step within a run       median {step:8.2f} ms   {step / once:6.2f} times a bare `sh -c :` ({once:.2f} ms)")
+
+
+if __name__ == "__main__":
+    main()
