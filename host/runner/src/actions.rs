@@ -109,7 +109,7 @@ impl ActionRegistry {
     /// one component and not all of them.
     ///
     /// # Errors
-    /// When a component is damaged.
+    /// None so far; what is wrong with a component is told when it is used.
     pub fn find(&self, action: &str) -> Result<Option<&Action>, RunnerError> {
         let stem = action.strip_prefix("aws:").map(kebab);
         if let Some(stem) = stem
@@ -120,12 +120,12 @@ impl ActionRegistry {
         {
             return Ok(Some(found));
         }
-        for one in &self.actions {
-            if one.manifest()?.actions.iter().any(|name| name == action) {
-                return Ok(Some(one));
-            }
-        }
-        Ok(None)
+        // A component that is damaged serves nothing, and keeps nobody from the others.
+        let serves = |one: &&Action| {
+            one.manifest()
+                .is_ok_and(|manifest| manifest.actions.iter().any(|name| name == action))
+        };
+        Ok(self.actions.iter().find(serves))
     }
 
     /// All of them.

@@ -1,10 +1,11 @@
 //! Watching a run and steering it.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use capstan_runtime::{LogLevel, OutputStream};
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::result::{RunResult, StepResult};
 
@@ -38,19 +39,23 @@ pub struct RunControl {
     cancel: watch::Sender<bool>,
     kill: Arc<AtomicBool>,
     killed: watch::Sender<bool>,
-    signals: mpsc::UnboundedSender<Signal>,
-    received: Arc<Mutex<mpsc::UnboundedReceiver<Signal>>>,
+    signals: Arc<Signals>,
+}
+
+/// Signals that no step has taken yet, in the order in which they came.
+#[derive(Debug, Default)]
+struct Signals {
+    waiting: Mutex<VecDeque<Signal>>,
+    arrived: Notify,
 }
 
 impl Default for RunControl {
     fn default() -> Self {
-        let (signals, received) = mpsc::unbounded_channel();
         Self {
             cancel: watch::Sender::new(false),
             kill: Arc::new(AtomicBool::new(false)),
             killed: watch::Sender::new(false),
-            signals,
-            received: Arc::new(Mutex::new(received)),
+            signals: Arc::default(),
         }
     }
 }
@@ -70,7 +75,12 @@ impl RunControl {
 
     /// Sends a signal to a waiting step, now or when it waits.
     pub fn signal(&self, name: impl Into<String>, payload: Option<String>) {
-        let _ = self.signals.send((name.into(), payload));
+        self.signals
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_back((name.into(), payload));
+        self.signals.arrived.notify_waiters();
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -91,15 +101,59 @@ impl RunControl {
         let _ = killed.wait_for(|killed| *killed).await;
     }
 
-    /// The next signal of one of these names; others are dropped.
-    pub(crate) async fn next_signal(&self, names: &[String]) -> (String, Option<String>) {
-        let mut received = self.received.lock().await;
+    /// The next signal of one of these names. Others stay for the steps that wait for them.
+    pub(crate) async fn next_signal(&self, names: &[String]) -> Signal {
         loop {
-            match received.recv().await {
-                Some((name, payload)) if names.contains(&name) => return (name, payload),
-                Some(_) => {}
-                None => std::future::pending().await,
+            let arrived = self.signals.arrived.notified();
+            tokio::pin!(arrived);
+            // From here on a signal that arrives wakes this wait, so that none is missed in between.
+            arrived.as_mut().enable();
+            {
+                let mut waiting = self
+                    .signals
+                    .waiting
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                if let Some(at) = waiting.iter().position(|(name, _)| names.contains(name))
+                    && let Some(signal) = waiting.remove(at)
+                {
+                    return signal;
+                }
             }
+            arrived.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RunControl;
+
+    #[tokio::test]
+    async fn a_signal_waits_for_the_step_that_waits_for_it() {
+        let control = RunControl::default();
+        control.signal("later", Some("1".into()));
+        control.signal("now", None);
+        // A step that waits for a time only, and one that waits for another name, leave it alone.
+        tokio::select! {
+            biased;
+            _ = control.next_signal(&[]) => unreachable!("nobody waits for it"),
+            () = tokio::task::yield_now() => {}
+        }
+        assert_eq!(
+            control.next_signal(&["now".into()]).await,
+            ("now".into(), None)
+        );
+        let waiting = tokio::spawn({
+            let control = control.clone();
+            async move { control.next_signal(&["even later".into()]).await }
+        });
+        tokio::task::yield_now().await;
+        control.signal("even later", None);
+        assert!(waiting.await.is_ok_and(|(name, _)| name == "even later"));
+        assert_eq!(
+            control.next_signal(&["later".into()]).await,
+            ("later".into(), Some("1".into()))
+        );
     }
 }

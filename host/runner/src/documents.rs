@@ -32,7 +32,7 @@ parameters:
     type: String
     description: Seconds until the script is ended, 5 to 172800.
     default: "3600"
-    allowedPattern: '([1-9][0-9]{0,4})|(1[0-6][0-9]{4})|(17[0-1][0-9]{3})|(172[0-7][0-9]{2})|(172800)'
+    allowedPattern: '^[0-9]{1,6}$'
 runtimeConfig:
   aws:runShellScript:
     properties:
@@ -61,7 +61,7 @@ parameters:
     type: String
     description: Seconds until the script is ended, 5 to 172800.
     default: "3600"
-    allowedPattern: '([1-9][0-9]{0,4})|(1[0-6][0-9]{4})|(17[0-1][0-9]{3})|(172[0-7][0-9]{2})|(172800)'
+    allowedPattern: '^[0-9]{1,6}$'
 runtimeConfig:
   aws:runPowerShellScript:
     properties:

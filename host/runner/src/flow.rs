@@ -10,6 +10,19 @@ pub const EXIT_SUCCESS: i32 = 168;
 /// A script's exit code with which it ends the document as a failure.
 pub const EXIT_FAILURE: i32 = 169;
 
+/// A program's exit code when it was ended from outside.
+pub const EXIT_KILLED: i32 = 137;
+
+/// The status that a failure with this exit code really is.
+#[must_use]
+pub fn of_exit_code(status: StepStatus, exit_code: i32, cancelled: bool) -> StepStatus {
+    match (status, exit_code) {
+        (StepStatus::Failed, EXIT_KILLED) if cancelled => StepStatus::Cancelled,
+        (StepStatus::Failed, EXIT_KILLED) => StepStatus::TimedOut,
+        (status, _) => status,
+    }
+}
+
 /// What comes after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -88,7 +101,7 @@ pub fn merge(a: StepStatus, b: StepStatus) -> StepStatus {
 mod tests {
     use capstan_document::{Flow, OnFailure};
 
-    use super::{Next, after, document_status, merge};
+    use super::{Next, after, document_status, merge, of_exit_code};
     use crate::result::StepStatus::{
         Cancelled, Failed, Skipped, Success, SuccessAndReboot, TimedOut,
     };
@@ -132,6 +145,22 @@ mod tests {
                 after(status, code, flow),
                 expected,
                 "{status:?} {code} {flow:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_kill_is_a_time_out_or_a_cancellation() {
+        for (status, code, cancelled, expected) in [
+            (Failed, 137, false, TimedOut),
+            (Failed, 137, true, Cancelled),
+            (Failed, 1, true, Failed),
+            (Success, 137, false, Success),
+        ] {
+            assert_eq!(
+                of_exit_code(status, code, cancelled),
+                expected,
+                "{status:?} {code} {cancelled}"
             );
         }
     }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::RunnerError;
 use crate::result::{RunStatus, StepResult};
 use crate::run::RunRequest;
+use crate::step::Before;
 
 /// A line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,6 +40,7 @@ pub(crate) enum Record {
     StepSuspended {
         step: usize,
         input: usize,
+        before: Before,
         state: String,
         wake: Wake,
         reason: String,
@@ -64,6 +66,7 @@ pub(crate) struct Journal {
 pub(crate) struct Waiting {
     pub(crate) step: usize,
     pub(crate) input: usize,
+    pub(crate) before: Before,
     pub(crate) state: Vec<u8>,
     pub(crate) wake: Wake,
     pub(crate) reason: String,
@@ -142,25 +145,24 @@ pub(crate) fn encode(state: &[u8]) -> String {
     STANDARD.encode(state)
 }
 
-/// Reads a journal. A last line that was cut off is passed over: what it was to tell had not happened yet, or is
-/// done again by the rules for interrupted steps.
+/// Reads a journal. A last line without its end is passed over: what it was to tell had not happened yet, or is
+/// done again by the rules for interrupted steps. Only the end tells that a line is whole; what is before it may
+/// be cut off anywhere, in the middle of a character, or just where the text already makes sense.
 pub(crate) fn read(path: &Path) -> Result<History, RunnerError> {
-    let text = std::fs::read_to_string(path).map_err(RunnerError::io(failed(path)))?;
+    let bytes = std::fs::read(path).map_err(RunnerError::io(failed(path)))?;
     let mut history: Option<History> = None;
     let mut whole = 0;
-    let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    for (index, line) in lines.iter().enumerate() {
-        let record: Record = match serde_json::from_str(line) {
-            Ok(record) => record,
-            Err(_) if index + 1 == lines.len() && !line.ends_with('\n') => break,
-            Err(error) => {
-                return Err(RunnerError::Invalid(format!(
-                    "{}:{}: the line is damaged: {error}",
-                    path.display(),
-                    index + 1
-                )));
-            }
-        };
+    for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        if !line.ends_with(b"\n") {
+            break;
+        }
+        let record: Record = serde_json::from_slice(line).map_err(|error| {
+            RunnerError::Invalid(format!(
+                "{}:{}: the line is damaged: {error}",
+                path.display(),
+                index + 1
+            ))
+        })?;
         match (record, &mut history) {
             (Record::Started { request, at }, None) => {
                 history = Some(History {
@@ -183,6 +185,7 @@ pub(crate) fn read(path: &Path) -> Result<History, RunnerError> {
                 Record::StepSuspended {
                     step,
                     input,
+                    before,
                     state,
                     wake,
                     reason,
@@ -200,13 +203,16 @@ pub(crate) fn read(path: &Path) -> Result<History, RunnerError> {
                 history.waiting = Some(Waiting {
                     step,
                     input,
+                    before,
                     state,
                     wake,
                     reason,
                     result: *result,
                 });
             }
-            (Record::StepFinished { result, .. }, Some(history)) => {
+            (Record::StepFinished { step, result }, Some(history))
+                if step == history.finished.len() =>
+            {
                 history.finished.push(*result);
                 history.attempts = 0;
                 history.waiting = None;
@@ -230,4 +236,173 @@ pub(crate) fn read(path: &Path) -> Result<History, RunnerError> {
                 "it is empty: the run was never accepted",
             ))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::unwrap_in_result, reason = "tests")]
+
+    use std::path::PathBuf;
+
+    use capstan_runtime::Wake;
+
+    use super::{Journal, Record, encode, read};
+    use crate::result::{StepResult, StepStatus};
+    use crate::run::RunRequest;
+    use crate::step::Before;
+    use crate::testing::Folder;
+
+    fn records() -> Vec<Record> {
+        let request = RunRequest {
+            document: "d".into(),
+            source: "text with é".into(),
+            origin: "d.yaml".into(),
+            arguments: Default::default(),
+            run_id: Some("r".into()),
+        };
+        let result = |status| {
+            Box::new(StepResult {
+                status,
+                ..StepResult::default()
+            })
+        };
+        vec![
+            Record::Started {
+                request: Box::new(request),
+                at: "then".into(),
+            },
+            Record::StepStarted {
+                step: 0,
+                attempt: 1,
+            },
+            Record::StepFinished {
+                step: 0,
+                result: result(StepStatus::Success),
+            },
+            Record::StepStarted {
+                step: 1,
+                attempt: 1,
+            },
+            Record::StepSuspended {
+                step: 1,
+                input: 2,
+                before: Before {
+                    status: StepStatus::Failed,
+                    detail: "Failed".into(),
+                    exit_code: 7,
+                },
+                state: encode(&[0, 255]),
+                wake: Wake::Either(5, vec!["go".into()]),
+                reason: "waits for é".into(),
+                result: result(StepStatus::InProgress),
+            },
+        ]
+    }
+
+    fn written(folder: &Folder, records: &[Record]) -> PathBuf {
+        let path = folder.path().join("run/journal.jsonl");
+        let mut journal = Journal::open(&path, true).unwrap();
+        for record in records {
+            journal.add(record).unwrap();
+        }
+        path
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let folder = Folder::new();
+        let history = read(&written(&folder, &records())).unwrap();
+        assert_eq!(
+            (history.finished.len(), history.attempts, history.resumes),
+            (1, 1, 0)
+        );
+        let waiting = history.waiting.unwrap();
+        assert_eq!(
+            (waiting.step, waiting.input, waiting.before.exit_code),
+            (1, 2, 7)
+        );
+        assert_eq!(
+            (waiting.state, waiting.wake),
+            (vec![0, 255], Wake::Either(5, vec!["go".into()]))
+        );
+    }
+
+    #[test]
+    fn a_journal_cut_off_at_any_byte_is_taken_up_and_written_on() {
+        let folder = Folder::new();
+        let path = written(&folder, &records());
+        let bytes = std::fs::read(&path).unwrap();
+        let ends: Vec<usize> = bytes
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'\n')
+            .map(|(at, _)| at + 1)
+            .collect();
+        for length in ends[0]..=bytes.len() {
+            std::fs::write(&path, &bytes[..length]).unwrap();
+            let history = read(&path).unwrap();
+            let lines = ends.iter().filter(|end| **end <= length).count();
+            assert_eq!(history.whole as usize, ends[lines - 1], "cut at {length}");
+            assert_eq!(
+                (history.attempts, history.finished.len()),
+                [(0, 0), (1, 0), (0, 1), (1, 1), (1, 1)][lines - 1]
+            );
+            assert_eq!(history.waiting.is_some(), lines == 5);
+            let mut journal = Journal::open(&path, false).unwrap();
+            journal.cut(history.whole).unwrap();
+            journal.add(&Record::Resumed { at: "now".into() }).unwrap();
+            drop(journal);
+            assert_eq!(read(&path).unwrap().resumes, 1, "cut at {length}");
+        }
+        // Without its first line there never was a run.
+        std::fs::write(&path, &bytes[..ends[0] - 1]).unwrap();
+        assert!(read(&path).is_err());
+    }
+
+    #[test]
+    fn a_damaged_line_is_named() {
+        let folder = Folder::new();
+        let path = written(&folder, &records());
+        let text = std::fs::read_to_string(&path).unwrap().replacen(
+            "\"event\":\"stepStarted\"",
+            "\"event\":\"x\"",
+            1,
+        );
+        std::fs::write(&path, text).unwrap();
+        assert!(
+            read(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("journal.jsonl:2:")
+        );
+        // A result that is missing would shift those after it.
+        let folder = Folder::new();
+        let mut gap = records();
+        gap.truncate(3);
+        gap.push(Record::StepFinished {
+            step: 2,
+            result: Box::default(),
+        });
+        assert!(
+            read(&written(&folder, &gap))
+                .unwrap_err()
+                .to_string()
+                .contains("out of order")
+        );
+    }
+
+    #[test]
+    fn only_one_process_has_a_run() {
+        let folder = Folder::new();
+        let path = written(&folder, &records());
+        let held = Journal::open(&path, false).unwrap();
+        assert!(
+            Journal::open(&path, false)
+                .unwrap_err()
+                .to_string()
+                .contains("another process")
+        );
+        drop(held);
+        Journal::open(&path, false).unwrap();
+    }
 }

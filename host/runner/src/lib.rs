@@ -20,6 +20,8 @@ mod run;
 mod session;
 mod state;
 mod step;
+#[cfg(test)]
+mod testing;
 
 pub use actions::{Action, ActionRegistry, BuiltIn};
 pub use control::{Observer, RunControl};

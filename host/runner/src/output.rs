@@ -1,11 +1,17 @@
 //! What a step prints: whole into files, the beginning into the result.
+//!
+//! The files are written by the supervisor, which is not confined, into folders that a worker may be able to write
+//! to. So they are opened folder by folder, links are never followed, and only a plain file of a single name is
+//! taken: what a step puts in the way of an output costs that output and leads nowhere.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use capstan_runtime::OutputStream;
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkdirat, openat};
+use rustix::io::Errno;
 
 /// Characters of standard output in a result.
 pub(crate) const STDOUT_CHARACTERS: usize = 24_000;
@@ -18,7 +24,9 @@ const TRUNCATED: &str = "--output truncated--";
 /// The output of one step.
 #[derive(Debug)]
 pub(crate) struct StepOutput {
-    folder: PathBuf,
+    root: PathBuf,
+    /// Below the root: the action's folder and the step's.
+    folders: [String; 2],
     stdout: Stream,
     stderr: Stream,
 }
@@ -32,10 +40,11 @@ struct Stream {
 }
 
 impl StepOutput {
-    /// Files go to this folder, which is made with the first byte.
-    pub(crate) fn new(folder: PathBuf) -> Self {
+    /// Files go to these folders below the run's own, which are made with the first byte.
+    pub(crate) fn new(root: PathBuf, folders: [String; 2]) -> Self {
         Self {
-            folder,
+            root,
+            folders,
             stdout: Stream::default(),
             stderr: Stream::default(),
         }
@@ -48,13 +57,7 @@ impl StepOutput {
             OutputStream::Stderr => (&mut self.stderr, "stderr", STDERR_CHARACTERS),
         };
         if target.file.is_none() {
-            let _ = crate::state::make_private(&self.folder);
-            target.file = OpenOptions::new()
-                .create(true)
-                .append(true)
-                .mode(0o600)
-                .open(self.folder.join(name))
-                .ok();
+            target.file = open(&self.root, &self.folders, name, OFlags::APPEND).ok();
         }
         if let Some(file) = &mut target.file {
             let _ = file.write_all(data);
@@ -63,6 +66,11 @@ impl StepOutput {
         // Four bytes are the longest character; one more tells that there was more.
         let room = (characters * 4 + 4).saturating_sub(target.kept.len());
         target.kept.extend_from_slice(&data[..data.len().min(room)]);
+    }
+
+    /// Leaves standard error so far out of the result; the file keeps it.
+    pub(crate) fn forget_stderr(&mut self) {
+        self.stderr.kept.clear();
     }
 
     /// Standard output and error for the result.
@@ -89,17 +97,48 @@ impl StepOutput {
             ("stderrConsole", stderr, &self.stderr),
         ] {
             if stream.total > 0
-                && let Ok(mut file) = OpenOptions::new()
-                    .create(true)
-                    .write(true)
-                    .truncate(true)
-                    .mode(0o600)
-                    .open(self.folder.join(name))
+                && let Ok(mut file) = open(&self.root, &self.folders, name, OFlags::empty())
+                && file.set_len(0).is_ok()
             {
                 let _ = file.write_all(text.as_bytes());
             }
         }
     }
+}
+
+/// Opens a file below a folder for writing, and makes what is missing on the way. Only the root may be reached
+/// over links.
+fn open(root: &PathBuf, folders: &[String], name: &str, flags: OFlags) -> io::Result<File> {
+    let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut at: OwnedFd = openat(CWD, root, folder, Mode::empty())?;
+    for name in folders {
+        match mkdirat(at.as_fd(), name.as_str(), Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        at = openat(
+            at.as_fd(),
+            name.as_str(),
+            folder | OFlags::NOFOLLOW,
+            Mode::empty(),
+        )?;
+    }
+    // Without `NONBLOCK` a pipe that was put there would make the supervisor wait for a reader.
+    let flags = flags
+        | OFlags::WRONLY
+        | OFlags::CREATE
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::CLOEXEC;
+    let file = openat(at, name, flags, Mode::RUSR | Mode::WUSR)?;
+    let stat = fstat(&file)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink != 1 {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "there is something else in the place of an output",
+        ));
+    }
+    Ok(file.into())
 }
 
 /// At most so many characters, the suffix included, if any are left out.
@@ -131,7 +170,78 @@ pub(crate) fn combined(stdout: &str, stderr: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{combined, truncate};
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use capstan_runtime::OutputStream::{Stderr, Stdout};
+
+    use super::{StepOutput, combined, truncate};
+
+    fn output(root: &std::path::Path) -> StepOutput {
+        StepOutput::new(root.to_owned(), ["awsrunShellScript".into(), "step".into()])
+    }
+
+    #[test]
+    fn the_files_hold_everything_and_their_copies_the_beginning() {
+        let folder = crate::testing::Folder::new();
+        let mut output = output(folder.path());
+        output.write(Stdout, &[b'x'; 30_000]);
+        output.write(Stdout, b"end");
+        output.write(Stderr, b"bad \xff byte");
+        output.finish();
+        let step = folder.path().join("awsrunShellScript/step");
+        assert_eq!(fs::read(step.join("stdout")).unwrap().len(), 30_003);
+        assert_eq!(fs::read(step.join("stderr")).unwrap(), b"bad \xff byte");
+        let copy = fs::read_to_string(step.join("stdoutConsole")).unwrap();
+        assert_eq!(copy.chars().count(), 24_000);
+        assert!(copy.ends_with("x--output truncated--"));
+        assert_eq!(output.texts(), (copy, "bad \u{fffd} byte".to_owned()));
+    }
+
+    #[test]
+    fn an_output_never_leads_elsewhere() {
+        // What a step may have put in the way: a link for the file, for a folder, a second name, a pipe.
+        for way in ["file", "folder", "name", "pipe"] {
+            let folder = crate::testing::Folder::new();
+            let root = folder.path().join("run");
+            let step = root.join("awsrunShellScript/step");
+            fs::create_dir_all(&step).unwrap();
+            let elsewhere = folder.path().join("elsewhere");
+            fs::create_dir_all(&elsewhere).unwrap();
+            fs::write(elsewhere.join("stdout"), "original").unwrap();
+            match way {
+                "file" => symlink(elsewhere.join("stdout"), step.join("stdout")).unwrap(),
+                "folder" => {
+                    fs::remove_dir(&step).unwrap();
+                    symlink(&elsewhere, &step).unwrap();
+                }
+                "name" => fs::hard_link(elsewhere.join("stdout"), step.join("stdout")).unwrap(),
+                _ => {
+                    let mode = rustix::fs::Mode::RWXU;
+                    rustix::fs::mknodat(
+                        rustix::fs::CWD,
+                        step.join("stdout"),
+                        rustix::fs::FileType::Fifo,
+                        mode,
+                        0,
+                    )
+                    .unwrap();
+                }
+            }
+            let mut output = output(&root);
+            output.write(Stdout, b"printed");
+            output.finish();
+            assert_eq!(
+                fs::read_to_string(elsewhere.join("stdout")).unwrap(),
+                "original",
+                "{way}"
+            );
+            assert!(!elsewhere.join("stdoutConsole").exists(), "{way}");
+            assert_eq!(output.texts().0, "printed", "{way}");
+        }
+    }
 
     #[test]
     fn texts_are_cut_by_characters_and_keep_their_mark() {

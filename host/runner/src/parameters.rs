@@ -211,3 +211,118 @@ impl ParameterStore {
         Ok(values)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use capstan_document::StoredParameter;
+
+    use super::ParameterKind::{SecureString, String, StringList};
+    use super::ParameterStore;
+    use crate::testing::Folder;
+
+    fn store(folder: &Folder) -> ParameterStore {
+        ParameterStore::new(folder.path().join("parameters.json"))
+    }
+
+    #[test]
+    fn values_are_kept_by_version_in_a_file_for_this_user_alone() {
+        let folder = Folder::new();
+        assert!(store(&folder).get("/app/port").unwrap().is_none());
+        assert_eq!(
+            store(&folder)
+                .put("/app/port", "80", String, false)
+                .unwrap(),
+            1
+        );
+        assert!(
+            store(&folder)
+                .put("/app/port", "81", String, false)
+                .unwrap_err()
+                .to_string()
+                .contains("already")
+        );
+        assert_eq!(
+            store(&folder).put("/app/port", "81", String, true).unwrap(),
+            2
+        );
+        for (name, value) in [
+            ("/app/port", Some("81")),
+            ("/app/port:1", Some("80")),
+            ("/app/port:3", None),
+            ("/app:x", None),
+        ] {
+            assert_eq!(
+                store(&folder)
+                    .get(name)
+                    .unwrap()
+                    .map(|found| found.value)
+                    .as_deref(),
+                value,
+                "{name}"
+            );
+        }
+        let file = std::fs::metadata(folder.path().join("parameters.json")).unwrap();
+        assert_eq!(file.permissions().mode() & 0o777, 0o600);
+        assert!(store(&folder).delete("/app/port").unwrap());
+        assert!(!store(&folder).delete("/app/port").unwrap());
+    }
+
+    #[test]
+    fn what_is_no_parameter_is_refused() {
+        let folder = Folder::new();
+        for (name, value) in [("", "x"), ("a b", "x"), ("a:1", "x"), ("é", "x"), ("a", "")] {
+            assert!(
+                store(&folder).put(name, value, String, false).is_err(),
+                "{name:?} {value:?}"
+            );
+        }
+        store(&folder).put("a", "x", String, false).unwrap();
+        assert!(store(&folder).put("a", "x", StringList, true).is_err());
+        std::fs::write(folder.path().join("parameters.json"), "{").unwrap();
+        assert!(
+            store(&folder)
+                .get("a")
+                .unwrap_err()
+                .to_string()
+                .contains("damaged")
+        );
+    }
+
+    #[test]
+    fn documents_get_what_they_may_hold() {
+        let folder = Folder::new();
+        store(&folder).put("s", "x", String, false).unwrap();
+        store(&folder).put("l", "x,y", StringList, false).unwrap();
+        store(&folder).put("k", "x", SecureString, false).unwrap();
+        let names: Vec<_> = ["s", "l", "k", "none"].map(str::to_owned).into();
+        let values = store(&folder).resolve(&names).unwrap();
+        assert_eq!(values.len(), 3);
+        assert_eq!(
+            values["l"],
+            StoredParameter::StringList(vec!["x".into(), "y".into()])
+        );
+        assert_eq!(values["k"], StoredParameter::SecureString);
+    }
+
+    #[test]
+    fn writers_take_turns() {
+        let folder = Folder::new();
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let store = store(&folder);
+                scope.spawn(move || {
+                    for number in 0..10 {
+                        store
+                            .put(&format!("p{writer}.{number}"), "x", String, false)
+                            .unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(store(&folder).list().unwrap().len(), 40);
+    }
+}

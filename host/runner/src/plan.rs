@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use capstan_document::{Platform, PreconditionOutcome, ResolvedDocument, ResolvedStep};
-use capstan_policy::{Decision, Grant, Limits, Missing, StepDirectories, StepNeeds, Subject};
+use capstan_policy::{
+    Decision, Grant, Limits, Missing, StepDirectories, StepNeeds, Subject, union,
+};
 use serde::Serialize;
 
 use crate::actions::Action;
@@ -75,7 +77,31 @@ impl Plan {
 pub(crate) struct Prepared<'a> {
     pub(crate) will: Will,
     pub(crate) action: Option<&'a Action>,
-    pub(crate) decision: Decision,
+    /// One for each set of inputs: what a component may do is bound to what it is given.
+    pub(crate) decisions: Vec<Decision>,
+}
+
+impl Prepared<'_> {
+    /// What was decided for all sets of inputs together, for people.
+    pub(crate) fn together(&self) -> Decision {
+        let mut all = self.decisions.first().cloned().unwrap_or_default();
+        for one in self.decisions.iter().skip(1) {
+            all.component = union(&all.component, &one.component);
+            all.children = union(&all.children, &one.children);
+            for (all, one) in [
+                (&mut all.missing, &one.missing),
+                (&mut all.optional_missing, &one.optional_missing),
+            ] {
+                let new: Vec<Missing> = one
+                    .iter()
+                    .filter(|missing| !all.contains(missing))
+                    .cloned()
+                    .collect();
+                all.extend(new);
+            }
+        }
+        all
+    }
 }
 
 fn platform() -> Platform {
@@ -94,58 +120,62 @@ pub(crate) fn prepare<'a>(
     subject: &Subject,
     directories: &StepDirectories,
 ) -> Result<Prepared<'a>, RunnerError> {
-    let none = |will| Prepared {
-        will,
-        action: None,
-        decision: Decision::default(),
+    let none = |will| {
+        Ok(Prepared {
+            will,
+            action: None,
+            decisions: Vec::new(),
+        })
     };
-    let action = runner.actions.find(&step.action)?;
-    let Some(action) = action else {
-        return Ok(none(Will::Fail(format!(
-            "there is no action {}; `capstan action list` shows those there are",
-            step.action
-        ))));
-    };
-    let manifest = action.manifest()?;
     let here = platform();
+    let condition = step.precondition.evaluate(here);
+    let Some(action) = runner.actions.find(&step.action)? else {
+        // An action that is not for this machine need not be known to it.
+        return none(match condition {
+            PreconditionOutcome::NotMet(why) => Will::Skip(why),
+            _ => Will::Fail(format!(
+                "there is no action {}; `capstan action list` shows those there are",
+                step.action
+            )),
+        });
+    };
+    let manifest = match action.manifest() {
+        Ok(manifest) => manifest,
+        Err(error) => return none(Will::Fail(error.to_string())),
+    };
     let supported =
         manifest.platforms.is_empty() || manifest.platforms.iter().any(|word| word == here.word());
     if !supported {
         let why = format!("{} does not work on {}", step.action, here.word());
-        return Ok(none(if schema_version == "2.2" {
+        return none(if schema_version == "2.2" {
             Will::Skip(why)
         } else {
             Will::Fail(why)
-        }));
+        });
     }
-    match step.precondition.evaluate(here) {
+    match condition {
         PreconditionOutcome::Met => {}
-        PreconditionOutcome::NotMet(why) => return Ok(none(Will::Skip(why))),
-        PreconditionOutcome::Unrecognized(why) => return Ok(none(Will::Fail(why))),
+        PreconditionOutcome::NotMet(why) => return none(Will::Skip(why)),
+        PreconditionOutcome::Unrecognized(why) => return none(Will::Fail(why)),
     }
-    let mut decision = Decision::default();
-    for (index, inputs) in step.inputs.iter().enumerate() {
+    let decide = |inputs: &serde_json::Value| {
         let needs = StepNeeds {
             inputs: inputs.clone(),
             declared: step.capabilities.clone(),
             directories: directories.clone(),
         };
-        let one = runner.policy.decide(subject, manifest, &needs);
-        if index == 0 {
-            decision = one;
-        } else {
-            decision.missing.extend(one.missing);
-        }
-    }
-    let will = match decision.missing.as_slice() {
-        [] => Will::Run,
-        missing => Will::Denied(explain(missing)),
+        runner.policy.decide(subject, manifest, &needs)
     };
-    Ok(Prepared {
-        will,
+    let mut prepared = Prepared {
+        will: Will::Run,
         action: Some(action),
-        decision,
-    })
+        decisions: step.inputs.iter().map(decide).collect(),
+    };
+    let missing = prepared.together().missing;
+    if !missing.is_empty() {
+        prepared.will = Will::Denied(explain(&missing));
+    }
+    Ok(prepared)
 }
 
 /// What is missing, in one message.
@@ -188,16 +218,17 @@ pub(crate) fn plan(
             &subject(document, step),
             &directories,
         )?;
+        let decision = prepared.together();
         steps.push(PlannedStep {
             name: step.name.clone(),
             action: step.action.clone(),
             will: prepared.will,
-            missing: prepared.decision.missing,
-            optional_missing: prepared.decision.optional_missing,
-            component: prepared.decision.component,
-            children: prepared.decision.children,
-            limits: prepared.decision.limits,
-            rules: prepared.decision.rules,
+            missing: decision.missing,
+            optional_missing: decision.optional_missing,
+            component: decision.component,
+            children: decision.children,
+            limits: decision.limits,
+            rules: decision.rules,
         });
     }
     Ok(Plan {

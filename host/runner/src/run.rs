@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use capstan_document::{Document, ResolvedDocument};
 use capstan_policy::{Policy, Subject};
-use capstan_runtime::{Event, Wake};
+use capstan_runtime::{Event, Usage, Wake};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ use crate::plan::{Plan, document_subject, plan};
 use crate::result::{RunResult, RunStatus, StepResult, StepStatus};
 use crate::session::Session;
 use crate::state::StateFolder;
-use crate::step::{StepRun, Suspension};
+use crate::step::{Resumed, StepRun, Suspension};
 
 /// Runs of one document that were interrupted; after that many something is wrong with it.
 const MAX_RESUMES: u32 = 15;
@@ -132,13 +132,14 @@ impl Runner {
                 "there is a run {run_id} already; --resume goes on with it"
             )));
         }
+        let session = Session::new(Arc::clone(self), &run_id, &ready.subject, observer, control)?;
+        session.claim(&ready.resolved)?;
         let mut journal = Journal::open(&path, true)?;
         let started = jiff::Timestamp::now().to_string();
         journal.add(&Record::Started {
             request: Box::new(request),
             at: started.clone(),
         })?;
-        let session = Session::new(Arc::clone(self), &run_id, &ready.subject, observer, control)?;
         Progress {
             session,
             journal,
@@ -174,6 +175,7 @@ impl Runner {
         journal.cut(history.whole)?;
         let ready = self.ready(&history.request)?;
         let session = Session::new(Arc::clone(self), &run_id, &ready.subject, observer, control)?;
+        session.claim(&ready.resolved)?;
         let mut progress = Progress {
             session,
             journal,
@@ -246,6 +248,14 @@ impl Progress {
         mut attempts: u32,
     ) -> Result<RunResult, RunnerError> {
         let ready = Arc::clone(&self.ready);
+        for result in &self.results {
+            // What was used before a restart counts, as far as the results tell.
+            self.session.add_used(&Usage {
+                fuel: result.fuel_used,
+                child_cpu_millis: result.child_cpu_millis,
+                ..Usage::default()
+            });
+        }
         let names: Vec<String> = ready
             .resolved
             .steps
@@ -275,17 +285,13 @@ impl Progress {
             run.result.attempt = attempts + 1;
             attempts = 0;
             let resumed = waiting.take().filter(|waiting| waiting.step == index);
-            let cancelled = session.control.is_killed()
-                || (session.control.is_cancelled() && !step.flow.finally_step);
-            if cancelled && !stopped {
+            let control = &session.control;
+            if stopped && !step.flow.finally_step {
+                run.skip();
+                run.finish();
+            } else if control.is_killed() || (control.is_cancelled() && !step.flow.finally_step) {
                 run.cancel();
                 run.finish();
-            } else if stopped && !step.flow.finally_step {
-                run.result.status = StepStatus::NotStarted;
-                run.result.status_detail = "NotStarted".into();
-                run.result.ended_at.clone_from(&run.result.started_at);
-                self.results.push(run.result);
-                continue;
             } else {
                 session
                     .observer
@@ -306,12 +312,7 @@ impl Progress {
             session.observer.step_finished(index, &run.result);
             self.results.push(run.result);
         }
-        let considered = self
-            .results
-            .iter()
-            .map(|result| result.status)
-            .filter(|status| *status != StepStatus::NotStarted);
-        let mut status = document_status(considered);
+        let mut status = document_status(self.results.iter().map(|result| result.status));
         if session.control.is_cancelled() && status != StepStatus::SuccessAndReboot {
             status = StepStatus::Cancelled;
         }
@@ -335,23 +336,33 @@ impl Progress {
         let Some(prepared) = run.prepare()? else {
             return Ok(false);
         };
-        let mut from = 0;
-        let mut event = None;
+        let mut ended = None;
         if let Some(waiting) = resumed {
-            run.result = waiting.result.clone();
-            from = waiting.input;
-            let suspension = Suspension {
-                input: waiting.input,
-                state: waiting.state,
-                wake: waiting.wake,
-                reason: waiting.reason,
-            };
-            match self.wait(run, &suspension, true).await {
-                Some(ended) => event = Some((suspension.state, ended)),
-                None => {
-                    run.cancel();
-                    return Ok(false);
-                }
+            run.result = waiting.result;
+            let Waiting {
+                input,
+                before,
+                state,
+                wake,
+                reason,
+                ..
+            } = waiting;
+            ended = self
+                .wait(
+                    run,
+                    Suspension {
+                        input,
+                        before,
+                        state,
+                        wake,
+                        reason,
+                    },
+                    true,
+                )
+                .await;
+            if ended.is_none() {
+                run.cancel();
+                return Ok(false);
             }
         }
         self.journal.add(&Record::StepStarted {
@@ -359,12 +370,13 @@ impl Progress {
             attempt: run.result.attempt,
         })?;
         loop {
-            let Some(suspension) = run.run(&prepared, from, event.take()).await? else {
+            let Some(suspension) = run.run(&prepared, ended.take()).await? else {
                 return Ok(false);
             };
             self.journal.add(&Record::StepSuspended {
                 step: index,
                 input: suspension.input,
+                before: suspension.before.clone(),
                 state: journal::encode(&suspension.state),
                 wake: suspension.wake.clone(),
                 reason: suspension.reason.clone(),
@@ -376,25 +388,35 @@ impl Progress {
                 self.session.observer.step_finished(index, &run.result);
                 return Ok(true);
             }
-            match self.wait(run, &suspension, false).await {
-                Some(ended) => {
-                    from = suspension.input;
-                    event = Some((suspension.state, ended));
-                    self.journal.add(&Record::StepStarted {
-                        step: index,
-                        attempt: run.result.attempt,
-                    })?;
-                }
-                None => {
-                    run.cancel();
-                    return Ok(false);
-                }
+            ended = self.wait(run, suspension, false).await;
+            if ended.is_none() {
+                run.cancel();
+                return Ok(false);
             }
+            self.journal.add(&Record::StepStarted {
+                step: index,
+                attempt: run.result.attempt,
+            })?;
         }
     }
 
     /// Waits for what a step waits for; none when the run is cancelled meanwhile.
     async fn wait(
+        &self,
+        run: &StepRun<'_>,
+        suspension: Suspension,
+        resumed: bool,
+    ) -> Option<Resumed> {
+        let event = self.event(run, &suspension, resumed).await?;
+        Some(Resumed {
+            input: suspension.input,
+            before: suspension.before,
+            state: suspension.state,
+            event,
+        })
+    }
+
+    async fn event(
         &self,
         run: &StepRun<'_>,
         suspension: &Suspension,
@@ -420,9 +442,17 @@ impl Progress {
                 None => std::future::pending().await,
             }
         };
+        let stop = async {
+            // A final step runs on after a first cancellation.
+            if run.is_final() {
+                session.control.killed().await
+            } else {
+                session.control.cancelled().await
+            }
+        };
         tokio::select! {
             biased;
-            () = session.control.cancelled() => None,
+            () = stop => None,
             (name, payload) = session.control.next_signal(&names) => Some(Event::Signal { name, payload }),
             () = timer => Some(Event::Timer),
         }

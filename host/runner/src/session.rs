@@ -1,10 +1,11 @@
 //! A run while it is being run: its folders, its worker, and what its steps may do.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use capstan_document::ResolvedDocument;
 use capstan_policy::{Confinement, Grant, GrantCheck, StepDirectories, Subject};
 use capstan_runtime::EventSink;
 use capstan_runtime::worker::{WorkerHandle, WorkerOptions};
@@ -13,6 +14,7 @@ use crate::broker::Supervisor;
 use crate::control::{Observer, RunControl};
 use crate::error::RunnerError;
 use crate::run::Runner;
+use crate::step::folder_name;
 
 /// Documents within documents.
 pub(crate) const MAX_DEPTH: usize = 3;
@@ -28,7 +30,19 @@ pub(crate) struct Session {
     next_step: AtomicU64,
     rights: Mutex<HashMap<u64, Arc<StepRights>>>,
     used: Mutex<Used>,
+    names: Mutex<Names>,
 }
+
+/// The folders of a run, by what they are for. A work folder is the step's to write to; were it also the folder
+/// of outputs, a step could forge what others printed.
+#[derive(Debug, Default)]
+struct Names {
+    outputs: BTreeSet<String>,
+    work: BTreeSet<String>,
+}
+
+/// Folders that every run has.
+const SHARED: [&str; 3] = ["downloads", "tmp", "overlays"];
 
 /// What the steps of the run have used of what the run as a whole may use.
 #[derive(Debug, Default, Clone, Copy)]
@@ -38,6 +52,7 @@ pub(crate) struct Used {
     pub(crate) child_cpu_millis: u64,
     pub(crate) http_requests: u64,
     pub(crate) http_bytes: u64,
+    pub(crate) wall_millis: u64,
 }
 
 /// What the supervisor decided about a running step; the worker's calls are checked against it.
@@ -66,7 +81,7 @@ impl Session {
         control: RunControl,
     ) -> Result<Arc<Self>, RunnerError> {
         let folder = runner.state.orchestration(run_id);
-        for name in ["downloads", "tmp", "overlays"] {
+        for name in SHARED {
             crate::state::make_private(&folder.join(name))?;
         }
         let ceiling = runner.policy.ceiling(subject, &StepDirectories::default());
@@ -81,7 +96,30 @@ impl Session {
             next_step: AtomicU64::new(1),
             rights: Mutex::new(HashMap::new()),
             used: Mutex::new(Used::default()),
+            names: Mutex::new(Names::default()),
         }))
+    }
+
+    /// Takes the folders of a document's steps, before any of them runs.
+    ///
+    /// # Errors
+    /// When the name of a step is that of a folder with another purpose.
+    pub(crate) fn claim(&self, document: &ResolvedDocument) -> Result<(), RunnerError> {
+        let mut names = lock(&self.names);
+        for step in &document.steps {
+            names.outputs.insert(folder_name(&step.action));
+            names.work.insert(step.name.clone());
+        }
+        match names
+            .outputs
+            .iter()
+            .find(|name| names.work.contains(*name) || SHARED.contains(&name.as_str()))
+        {
+            None => Ok(()),
+            Some(name) => Err(RunnerError::Invalid(format!(
+                "no step can be named `{name}`: the run keeps outputs in a folder of that name; give the step another name"
+            ))),
+        }
     }
 
     pub(crate) fn private_tmp(&self) -> PathBuf {
@@ -157,5 +195,6 @@ impl Session {
         used.child_cpu_millis = used.child_cpu_millis.saturating_add(usage.child_cpu_millis);
         used.http_requests = used.http_requests.saturating_add(usage.http_requests);
         used.http_bytes = used.http_bytes.saturating_add(usage.http_bytes);
+        used.wall_millis = used.wall_millis.saturating_add(usage.wall_micros / 1000);
     }
 }

@@ -1,7 +1,7 @@
 //! The state folder.
 
 use std::fs;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::RunnerError;
@@ -30,7 +30,8 @@ impl StateFolder {
     /// `$XDG_STATE_HOME/capstan` for others. `$CAPSTAN_CACHE` moves the compiled components elsewhere.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be made, belongs to somebody else, or others can write to it: documents, journals and
+    /// parameters are believed.
     pub fn open(path: Option<&Path>) -> Result<Self, RunnerError> {
         let variable = |name: &str| {
             std::env::var_os(name)
@@ -39,20 +40,19 @@ impl StateFolder {
         };
         let root = match path {
             Some(path) => path.to_owned(),
-            None => variable("CAPSTAN_STATE").unwrap_or_else(|| {
-                if rustix::process::geteuid().is_root() {
-                    PathBuf::from("/var/lib/capstan")
-                } else {
-                    let home = || {
-                        variable("HOME")
-                            .unwrap_or_else(|| PathBuf::from("/tmp"))
-                            .join(".local/state")
-                    };
-                    variable("XDG_STATE_HOME")
-                        .unwrap_or_else(home)
-                        .join("capstan")
-                }
-            }),
+            None => match variable("CAPSTAN_STATE") {
+                Some(path) => path,
+                None if rustix::process::geteuid().is_root() => PathBuf::from("/var/lib/capstan"),
+                None => variable("XDG_STATE_HOME")
+                    .or_else(|| Some(variable("HOME")?.join(".local/state")))
+                    .ok_or_else(|| {
+                        RunnerError::Invalid(
+                            "there is no place for the state folder: set HOME or CAPSTAN_STATE"
+                                .into(),
+                        )
+                    })?
+                    .join("capstan"),
+            },
         };
         if !root.is_dir() {
             make_private(&root)?;
@@ -61,6 +61,23 @@ impl StateFolder {
             "the state folder {}",
             root.display()
         )))?;
+        let metadata = fs::metadata(&root).map_err(RunnerError::io(format!(
+            "the state folder {}",
+            root.display()
+        )))?;
+        let why = if metadata.uid() != rustix::process::geteuid().as_raw() {
+            Some(format!("belongs to user {}", metadata.uid()))
+        } else if metadata.mode() & 0o022 != 0 {
+            Some("can be written to by others (chmod 700)".to_owned())
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            return Err(RunnerError::Invalid(format!(
+                "the state folder {} {why}; what is in it cannot be trusted",
+                root.display()
+            )));
+        }
         let cache = match variable("CAPSTAN_CACHE") {
             Some(cache) => {
                 if !cache.is_dir() {
@@ -106,6 +123,12 @@ impl StateFolder {
         self.root.join("receipts.jsonl")
     }
 
+    /// The receipts of one run: copies, beside its journal.
+    #[must_use]
+    pub fn run_receipts(&self, run_id: &str) -> PathBuf {
+        self.root.join("runs").join(run_id).join("receipts.jsonl")
+    }
+
     /// The local Parameter Store.
     #[must_use]
     pub fn parameters(&self) -> PathBuf {
@@ -116,5 +139,34 @@ impl StateFolder {
     #[must_use]
     pub fn documents(&self) -> PathBuf {
         self.root.join("documents")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::StateFolder;
+    use crate::testing::Folder;
+
+    #[test]
+    fn the_folder_is_for_this_user_alone() {
+        let folder = Folder::new();
+        let path = folder.path().join("deep/state");
+        let state = StateFolder::open(Some(&path)).unwrap();
+        assert_eq!(
+            fs::metadata(state.root()).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(
+            StateFolder::open(Some(&path))
+                .unwrap_err()
+                .to_string()
+                .contains("by others")
+        );
     }
 }

@@ -13,20 +13,49 @@ use capstan_runtime::{
     BrokerError, Call, CompileCache, DocumentRequest, Event, EventSink, FailureKind, OutputStream,
     Status, StepContext, StepEvent, StepOutcome, StepReport, StepRequest, StopReason, Usage, Wake,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::RunnerError;
-use crate::flow::{Next, after, document_status, merge};
+use crate::flow::{EXIT_FAILURE, EXIT_SUCCESS, Next, after, merge, of_exit_code};
 use crate::output::{StepOutput, combined};
 use crate::plan::{Prepared, Will, document_subject, prepare, subject};
 use crate::receipts;
 use crate::result::{StepResult, StepStatus};
-use crate::session::{Session, StepRights};
+use crate::session::{Session, StepRights, Used};
+
+/// What the sets of inputs before the present one came to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Before {
+    pub(crate) status: StepStatus,
+    pub(crate) detail: String,
+    pub(crate) exit_code: i32,
+}
+
+impl Default for Before {
+    fn default() -> Self {
+        Self {
+            status: StepStatus::Skipped,
+            detail: "Skipped".into(),
+            exit_code: 0,
+        }
+    }
+}
+
+/// The end of a wait.
+pub(crate) struct Resumed {
+    pub(crate) input: usize,
+    pub(crate) before: Before,
+    pub(crate) state: Vec<u8>,
+    pub(crate) event: Event,
+}
 
 /// A wait that a step asked for.
 #[derive(Debug)]
 pub(crate) struct Suspension {
     pub(crate) input: usize,
+    pub(crate) before: Before,
     pub(crate) state: Vec<u8>,
     pub(crate) wake: Wake,
     pub(crate) reason: String,
@@ -55,9 +84,17 @@ fn unix_millis(after: Duration) -> u64 {
     now.saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// A step's action as a folder name.
-fn folder_name(action: &str) -> String {
-    action.replace(':', "")
+/// A step's action as the name of one folder: whatever a document writes there, it leads nowhere else.
+pub(crate) fn folder_name(action: &str) -> String {
+    let name: String = action
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+        .collect();
+    if name.trim_matches('.').is_empty() {
+        "action".to_owned()
+    } else {
+        name
+    }
 }
 
 impl<'a> StepRun<'a> {
@@ -68,10 +105,7 @@ impl<'a> StepRun<'a> {
         document: &'a Subject,
         index: usize,
     ) -> Self {
-        let folder = session
-            .folder
-            .join(folder_name(&step.action))
-            .join(&step.name);
+        let folders = [folder_name(&step.action), step.name.clone()];
         let result = StepResult {
             name: step.name.clone(),
             action: step.action.clone(),
@@ -87,7 +121,7 @@ impl<'a> StepRun<'a> {
             depth: 0,
             parent: None,
             result,
-            output: Arc::new(Mutex::new(StepOutput::new(folder))),
+            output: Arc::new(Mutex::new(StepOutput::new(session.folder.clone(), folders))),
         }
     }
 
@@ -108,7 +142,7 @@ impl<'a> StepRun<'a> {
             Will::Fail(why) => self.end(StepStatus::Failed, "Failed", 1, why),
             Will::Denied(why) => {
                 self.end(StepStatus::Failed, "AccessDenied", 1, why);
-                self.receipt(None, &prepared.decision);
+                self.receipt(None, &prepared.together());
             }
         }
         Ok(None)
@@ -172,12 +206,11 @@ impl<'a> StepRun<'a> {
         (self.sink())(event);
     }
 
-    /// Runs the sets of inputs from `from` on, the first of them with `call` if it is resumed.
+    /// Runs the sets of inputs, all of them or from the one that waited.
     pub(crate) async fn run(
         &mut self,
         prepared: &Prepared<'_>,
-        from: usize,
-        mut resumed: Option<(Vec<u8>, Event)>,
+        resumed: Option<Resumed>,
     ) -> Result<Option<Suspension>, RunnerError> {
         let Some(action) = prepared.action else {
             return Ok(None);
@@ -196,33 +229,53 @@ impl<'a> StepRun<'a> {
             self.end(StepStatus::Failed, "LoadFailed", 1, &error.to_string());
             return Ok(None);
         }
-        let started = Instant::now();
-        for (input, inputs) in self.step.inputs.iter().enumerate().skip(from) {
-            let call = match resumed.take() {
-                Some((state, event)) => Call::Resume { state, event },
-                None => Call::Start {
-                    inputs: inputs.clone(),
-                },
-            };
+        let (from, mut before, mut call) = match resumed {
+            Some(Resumed {
+                input,
+                before,
+                state,
+                event,
+            }) => (input, before, Some(Call::Resume { state, event })),
+            None => (0, Before::default(), None),
+        };
+        let (started, earlier) = (Instant::now(), self.result.wall_millis);
+        for (input, (inputs, decision)) in self
+            .step
+            .inputs
+            .iter()
+            .zip(&prepared.decisions)
+            .enumerate()
+            .skip(from)
+        {
+            let call = call.take().unwrap_or_else(|| Call::Start {
+                inputs: inputs.clone(),
+            });
             let report = self
                 .attempt(
                     call,
                     &info.digest,
                     &info.manifest.capabilities.programs,
-                    &prepared.decision,
+                    decision,
                 )
                 .await;
-            self.result.wall_millis = started.elapsed().as_secs_f64() * 1000.0;
-            let suspended = self.take(report, &prepared.decision, input);
+            self.result.wall_millis = earlier + started.elapsed().as_secs_f64() * 1000.0;
+            let suspended = self.take(report, decision, input, &before);
             if suspended.is_some() {
                 return Ok(suspended);
             }
-            if !matches!(
-                self.result.status,
-                StepStatus::Success | StepStatus::Skipped
-            ) {
+            let result = &self.result;
+            if self.session.control.is_killed()
+                || (self.session.control.is_cancelled() && !self.is_final())
+                || result.status_detail == "AccessDenied"
+                || matches!(result.exit_code, EXIT_SUCCESS | EXIT_FAILURE)
+            {
                 break;
             }
+            before = Before {
+                status: result.status,
+                detail: result.status_detail.clone(),
+                exit_code: result.exit_code,
+            };
         }
         Ok(None)
     }
@@ -237,7 +290,11 @@ impl<'a> StepRun<'a> {
         let session = self.session;
         let worker = session.worker().await?;
         let mut limits = decision.limits.clone();
-        remaining(&mut limits, session);
+        remaining(
+            &mut limits,
+            &session.runner.policy.run_limits(),
+            session.used(),
+        );
         let directories = session.directories(&self.step.name);
         crate::state::make_private(&PathBuf::from(&directories.work))?;
         let sink = self.sink();
@@ -296,7 +353,11 @@ impl<'a> StepRun<'a> {
             Ok(report) => report,
             Err(error) => {
                 session.drop_worker().await;
-                crashed(&error.to_string())
+                if session.control.is_killed() {
+                    stopped(StopReason::Cancelled, "the run was ended at once")
+                } else {
+                    crashed(&error.to_string())
+                }
             }
         };
         if rights.reboot.load(Ordering::SeqCst)
@@ -315,7 +376,7 @@ impl<'a> StepRun<'a> {
     }
 
     /// The last step with `finallyStep` is not stopped by a first cancellation.
-    fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         self.step.flow.finally_step
     }
 
@@ -323,7 +384,9 @@ impl<'a> StepRun<'a> {
     fn environment(&self, children: &capstan_policy::Grant) -> BTreeMap<String, String> {
         let check = GrantCheck::new(children.clone());
         let runner = &self.session.runner;
-        let mut env: BTreeMap<String, String> = std::env::vars()
+        // Variables that are not text are not passed on; they must not end the supervisor either.
+        let mut env: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter(|(name, _)| check.allows_environment(name))
             .collect();
         let mut set = |name: &str, value: &str| env.insert(name.to_owned(), value.to_owned());
@@ -349,6 +412,7 @@ impl<'a> StepRun<'a> {
         report: Result<StepReport, RunnerError>,
         decision: &Decision,
         input: usize,
+        before: &Before,
     ) -> Option<Suspension> {
         let report = report.unwrap_or_else(|error| crashed(&error.to_string()));
         self.session.add_used(&report.usage);
@@ -365,11 +429,6 @@ impl<'a> StepRun<'a> {
         result.hosts_contacted.extend(report.hosts_contacted);
         result.files_written.extend(report.files_written);
         result.enforced = report.enforced;
-        let before = if input == 0 {
-            StepStatus::Skipped
-        } else {
-            result.status
-        };
         match report.outcome {
             StepOutcome::Done {
                 status,
@@ -383,17 +442,13 @@ impl<'a> StepRun<'a> {
                     Status::Cancelled => StepStatus::Cancelled,
                     Status::Skipped => StepStatus::Skipped,
                 };
-                result.status = merge(before, status);
-                result.exit_code = if result.exit_code == 0 {
-                    exit_code
-                } else {
-                    result.exit_code
-                };
+                let status = of_exit_code(status, exit_code, self.session.control.is_cancelled());
                 result.outputs = outputs.or(result.outputs.take());
-                result.status_detail = match result.status {
+                let detail = match status {
                     StepStatus::TimedOut => "ExecutionTimedOut".into(),
                     status => format!("{status:?}"),
                 };
+                self.conclude(before, status, detail, exit_code);
                 None
             }
             StepOutcome::Suspended {
@@ -414,6 +469,7 @@ impl<'a> StepRun<'a> {
                 result.exit_code = if wake == Wake::Reboot { 194 } else { 0 };
                 Some(Suspension {
                     input,
+                    before: before.clone(),
                     state,
                     wake,
                     reason,
@@ -428,6 +484,7 @@ impl<'a> StepRun<'a> {
                     FailureKind::Failed | FailureKind::Other => (StepStatus::Failed, "Failed"),
                 };
                 self.end(status, detail, 1, &message);
+                self.conclude(before, status, detail.to_owned(), 1);
                 None
             }
             StepOutcome::Stopped {
@@ -442,10 +499,28 @@ impl<'a> StepRun<'a> {
                 };
                 self.result.backtrace = backtrace;
                 let code = if status == StepStatus::Failed { 1 } else { 137 };
-                self.end(status, &format!("{reason:?}"), code, &message);
+                let detail = format!("{reason:?}");
+                self.end(status, &detail, code, &message);
+                self.conclude(before, status, detail, code);
                 None
             }
         }
+    }
+
+    /// Sums up a set of inputs with those before it: the worst wins, and the first code that is not 0.
+    fn conclude(&mut self, before: &Before, status: StepStatus, detail: String, exit_code: i32) {
+        let result = &mut self.result;
+        result.status = merge(before.status, status);
+        result.status_detail = if result.status == status {
+            detail
+        } else {
+            before.detail.clone()
+        };
+        result.exit_code = if before.exit_code == 0 {
+            exit_code
+        } else {
+            before.exit_code
+        };
     }
 
     /// Writes down what the attempt did. A receipt that cannot be written is told with the result.
@@ -530,28 +605,49 @@ impl<'a> StepRun<'a> {
                 );
             }
         }
-        if let Err(error) = receipts::append(&session.runner.state.receipts(), body) {
+        if let Err(error) = receipts::append(
+            &session.runner.state.receipts(),
+            &session.runner.state.run_receipts(&session.run_id),
+            body,
+        ) {
             self.result.message = error.to_string();
         }
     }
 
     /// Completes the result, with the flow of the step applied.
     pub(crate) fn finish(&mut self) -> Next {
-        let (status, code, next) = after(self.result.status, self.result.exit_code, self.step.flow);
-        if code != self.result.exit_code || status != self.result.status {
+        // A policy's refusal stays one, and stops the document, whatever its author wrote: what comes after would
+        // run on a state that nobody planned.
+        let denied = self.result.status_detail == "AccessDenied";
+        let written = (self.result.status, self.result.exit_code);
+        let (status, code, mut next) = after(written.0, written.1, self.step.flow);
+        if denied {
+            next = Next::Stop;
+        } else if (status, code) != written {
             self.result.exit_code = code;
             self.result.status = status;
             if status == StepStatus::Success {
                 self.result.status_detail = "Success".into();
             }
         }
-        if next == Next::Stop && status == StepStatus::Success && code == crate::flow::EXIT_SUCCESS
-        {
-            self.emit(StepEvent::Output {
-                stream: OutputStream::Stdout,
-                data: b"the step ends the document with success; the steps after it are not run\n"
-                    .to_vec(),
-            });
+        let note = |stream, text: &str| StepEvent::Output {
+            stream,
+            data: text.as_bytes().to_vec(),
+        };
+        if written == (StepStatus::Failed, EXIT_SUCCESS) {
+            self.output
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .forget_stderr();
+        }
+        if !denied && status == StepStatus::Success && code == EXIT_SUCCESS {
+            let text = "the step ends the document with success; the steps after it are not run\n";
+            self.emit(note(OutputStream::Stdout, text));
+        } else if written == (StepStatus::Failed, EXIT_FAILURE) {
+            let text =
+                "the step ends the document with a failure; the steps after it are not run\n";
+            self.emit(note(OutputStream::Stdout, text));
+            self.emit(note(OutputStream::Stderr, text));
         }
         let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         let (stdout, stderr) = output.texts();
@@ -561,22 +657,26 @@ impl<'a> StepRun<'a> {
         self.result.stdout = stdout;
         self.result.stderr = stderr;
         self.result.ended_at = now();
-        // A policy's refusal stops the document, whatever its author wrote: what comes after would run on a state
-        // that nobody planned.
-        if self.result.status_detail == "AccessDenied" {
-            Next::Stop
-        } else {
-            next
-        }
+        next
+    }
+
+    /// Sets a result for a step that the steps before it left out.
+    pub(crate) fn skip(&mut self) {
+        self.end(
+            StepStatus::Skipped,
+            "Skipped",
+            0,
+            "an earlier step ended the document; this one is not run",
+        );
     }
 }
 
 /// Lowers a step's limits to what the run has left.
-fn remaining(limits: &mut Limits, session: &Session) {
-    let (used, run) = (session.used(), session.runner.policy.run_limits());
+fn remaining(limits: &mut Limits, run: &Limits, used: Used) {
     let lower =
         |limit: &mut u64, whole: u64, used: u64| *limit = (*limit).min(whole.saturating_sub(used));
     lower(&mut limits.fuel, run.fuel, used.fuel);
+    lower(&mut limits.wall_millis, run.wall_millis, used.wall_millis);
     lower(&mut limits.output_bytes, run.output_bytes, used.output);
     lower(
         &mut limits.child_cpu_millis,
@@ -592,9 +692,13 @@ fn remaining(limits: &mut Limits, session: &Session) {
 }
 
 fn crashed(why: &str) -> StepReport {
+    stopped(StopReason::WorkerCrashed, why)
+}
+
+fn stopped(reason: StopReason, why: &str) -> StepReport {
     StepReport {
         outcome: StepOutcome::Stopped {
-            reason: StopReason::WorkerCrashed,
+            reason,
             message: why.to_owned(),
             backtrace: Vec::new(),
         },
@@ -653,11 +757,11 @@ pub(crate) async fn run_nested(
         &resolved.parameters,
         ancestors,
     );
+    session.claim(&resolved).map_err(|error| invalid(&error))?;
     let mut nested = Nested {
         status: StepStatus::Success,
         exit_code: 0,
     };
-    let mut statuses = Vec::new();
     let mut stopped = false;
     for step in &resolved.steps {
         if stopped && !step.flow.finally_step {
@@ -673,12 +777,13 @@ pub(crate) async fn run_nested(
         run.depth = rights.depth + 1;
         run.parent = Some(Arc::clone(&rights.events));
         run.result.attempt = 1;
-        if session.control.is_cancelled() {
+        let control = &session.control;
+        if control.is_killed() || (control.is_cancelled() && !run.is_final()) {
             run.cancel();
         } else if let Some(prepared) = run.prepare().map_err(|error| invalid(&error))? {
             let future: std::pin::Pin<
                 Box<dyn Future<Output = Result<Option<Suspension>, RunnerError>> + Send + '_>,
-            > = Box::pin(run.run(&prepared, 0, None));
+            > = Box::pin(run.run(&prepared, None));
             if let Some(suspension) = future.await.map_err(|error| invalid(&error))?
                 && suspension.wake != Wake::Reboot
             {
@@ -691,12 +796,52 @@ pub(crate) async fn run_nested(
             }
         }
         let next = run.finish();
-        statuses.push(run.result.status);
+        nested.status = merge(nested.status, run.result.status);
         if nested.exit_code == 0 {
             nested.exit_code = run.result.exit_code;
         }
         stopped = stopped || next != Next::Go;
     }
-    nested.status = document_status(statuses);
     Ok(nested)
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_policy::Limits;
+
+    use super::{Used, folder_name, remaining};
+
+    #[test]
+    fn a_step_gets_its_own_limit_or_what_the_run_has_left() {
+        for (own, whole, used, expected) in [
+            (100, u64::MAX, 100, 100),
+            (100, 150, 0, 100),
+            (100, 150, 100, 50),
+            (100, 150, 200, 0),
+        ] {
+            let limits = |fuel| Limits {
+                fuel,
+                ..Limits::default()
+            };
+            let mut step = limits(own);
+            let used = Used {
+                fuel: used,
+                ..Used::default()
+            };
+            remaining(&mut step, &limits(whole), used);
+            assert_eq!(step.fuel, expected, "{own} of {whole}");
+        }
+    }
+
+    #[test]
+    fn an_action_is_one_folder() {
+        for (action, folder) in [
+            ("aws:runShellScript", "awsrunShellScript"),
+            ("x:/../../../etc", "x......etc"),
+            ("..", "action"),
+            (":", "action"),
+        ] {
+            assert_eq!(folder_name(action), folder);
+        }
+    }
 }
