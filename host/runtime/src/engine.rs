@@ -46,6 +46,7 @@ fn pooling() -> PoolingAllocationConfig {
         .max_component_instance_size(10 << 20)
         .max_core_instance_size(10 << 20)
         .table_elements(100_000)
+        .pagemap_scan(wasmtime::Enabled::Auto)
         .linear_memory_keep_resident(1 << 20)
         .table_keep_resident(64 << 10);
     pooling

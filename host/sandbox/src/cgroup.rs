@@ -3,7 +3,9 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use capstan_policy::Limits;
 
@@ -22,15 +24,18 @@ struct Controller {
 struct Memory {
     limit: File,
     swap: Option<File>,
-    peak: Option<PathBuf>,
-    events: PathBuf,
-    reset_peak: Option<File>,
+    /// Read and, where that forgets the past, written.
+    peak: Option<File>,
+    peak_resets: bool,
+    events: File,
 }
 
 /// The control group of a worker's children; its limits are set anew for each step.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     controllers: Vec<Controller>,
+    /// The limits that were set last, in bytes and processes.
+    set: Mutex<Option<(u64, u64)>>,
 }
 
 /// A mounted hierarchy.
@@ -129,7 +134,10 @@ impl Cgroup {
                 Err(error) => reasons.push(format!("{}: {error}", hierarchy.mount.display())),
             }
         }
-        let cgroup = Self { controllers };
+        let cgroup = Self {
+            controllers,
+            set: Mutex::new(None),
+        };
         match (cgroup.has_memory(), cgroup.has_processes()) {
             (false, false) if reasons.is_empty() => {
                 Err("no control group hierarchy with memory or pids is mounted".into())
@@ -153,7 +161,19 @@ impl Cgroup {
 
     /// Sets the limits of a step and forgets what the last one used.
     pub(crate) fn set_limits(&self, limits: &Limits) {
+        let wanted = (limits.child_memory_bytes, u64::from(limits.processes));
+        let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
+        let unchanged = set.replace(wanted) == Some(wanted);
         for controller in &self.controllers {
+            if let Some(memory) = &controller.memory
+                && memory.peak_resets
+                && let Some(peak) = &memory.peak
+            {
+                let _ = put(peak, "0");
+            }
+            if unchanged {
+                continue;
+            }
             if let Some(memory) = &controller.memory {
                 let bytes = limits.child_memory_bytes.to_string();
                 // Lowering needs the limit before the one with swap, raising the other way round.
@@ -162,9 +182,6 @@ impl Cgroup {
                     let _ = put(swap, &bytes);
                     let _ = put(&memory.limit, &bytes);
                     let _ = put(swap, &bytes);
-                }
-                if let Some(peak) = &memory.reset_peak {
-                    let _ = put(peak, "0");
                 }
             }
             if let Some(processes) = &controller.processes {
@@ -187,11 +204,7 @@ impl Cgroup {
             .controllers
             .iter()
             .find_map(|controller| controller.memory.as_ref())?;
-        fs::read_to_string(memory.peak.as_ref()?)
-            .ok()?
-            .trim()
-            .parse()
-            .ok()
+        get(memory.peak.as_ref()?).trim().parse().ok()
     }
 
     /// How often the kernel ended a process for want of memory, since the group was made.
@@ -203,26 +216,23 @@ impl Cgroup {
         else {
             return 0;
         };
-        let text = fs::read_to_string(&memory.events).unwrap_or_default();
-        text.lines()
+        get(&memory.events)
+            .lines()
             .find_map(|line| line.strip_prefix("oom_kill "))
             .and_then(|number| number.trim().parse().ok())
             .unwrap_or(0)
-    }
-
-    /// The folders and files that a confined worker still reads.
-    pub(crate) fn readable(&self) -> Vec<PathBuf> {
-        self.controllers
-            .iter()
-            .filter_map(|controller| controller.memory.as_ref())
-            .flat_map(|memory| memory.peak.iter().chain([&memory.events]))
-            .cloned()
-            .collect()
     }
 }
 
 fn put(mut file: &File, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())
+}
+
+/// The whole of a small file of the kernel's, as it is now.
+fn get(file: &File) -> String {
+    let mut buffer = [0; 4096];
+    let length = file.read_at(&mut buffer, 0).unwrap_or(0);
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
 }
 
 fn create_in(
@@ -247,17 +257,21 @@ fn create_in(
         Some(Memory {
             limit: open(&group.join("memory.max"))?,
             swap: None,
-            peak: Some(group.join("memory.peak")).filter(|path| path.exists()),
-            events: group.join("memory.events"),
-            reset_peak: None,
+            peak: File::open(group.join("memory.peak")).ok(),
+            peak_resets: false,
+            events: File::open(group.join("memory.events"))?,
         })
     } else {
         Some(Memory {
             limit: open(&group.join("memory.limit_in_bytes"))?,
             swap: open(&group.join("memory.memsw.limit_in_bytes")).ok(),
-            peak: Some(group.join("memory.max_usage_in_bytes")),
-            events: group.join("memory.oom_control"),
-            reset_peak: open(&group.join("memory.max_usage_in_bytes")).ok(),
+            peak: OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(group.join("memory.max_usage_in_bytes"))
+                .ok(),
+            peak_resets: true,
+            events: File::open(group.join("memory.oom_control"))?,
         })
     };
     let processes = if processes {

@@ -26,6 +26,8 @@ pub struct Sandbox {
     private_tmp: Option<PathBuf>,
     alone: bool,
     unconfined: bool,
+    /// The file rules that this process is held to.
+    outer: Option<landlock::Outer>,
     /// The last rulesets and filters, since most steps of a document have the same grant.
     cache: Mutex<Option<Cached>>,
 }
@@ -121,6 +123,7 @@ impl Sandbox {
             cgroup,
             overlays: Vec::new(),
             private_tmp: None,
+            outer: None,
             alone,
             unconfined,
             cache: Mutex::new(None),
@@ -132,6 +135,10 @@ impl Sandbox {
             private_tmp,
             ..self
         }
+    }
+
+    pub(crate) fn with_outer(self, outer: Option<landlock::Outer>) -> Self {
+        Self { outer, ..self }
     }
 
     pub(crate) fn with_overlays(self, overlays: Vec<Overlay>) -> Self {
@@ -271,11 +278,11 @@ impl Sandbox {
             connect: ports.clone(),
             bind: false,
             connect_any: false,
+            outer: self.outer.as_ref(),
         };
-        let filters = seccomp::build(seccomp::Sockets {
+        let filters = seccomp::for_child(seccomp::Sockets {
             tcp: !ports.is_empty(),
             unix: !grant.sockets.is_empty(),
-            worker: false,
         })?;
         let prepared = Arc::new(Prepared {
             landlock: landlock::build(&rules)?.fd,

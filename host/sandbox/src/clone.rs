@@ -6,6 +6,7 @@
 
 use std::ffi::CString;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::ptr;
 
@@ -83,7 +84,8 @@ pub(crate) fn spawn(spec: &Spec<'_>) -> Result<Started, Failure> {
         stage: "clone",
         errno: 0,
     };
-    let mut stack = vec![0_u128; STACK_BYTES / size_of::<u128>()];
+    let mut stack: Box<[MaybeUninit<u128>]> =
+        Box::new_uninit_slice(STACK_BYTES / size_of::<u128>());
     let mut pidfd: RawFd = -1;
     let flags =
         libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD | spec.namespaces;
@@ -346,8 +348,20 @@ pub(crate) fn drop_capabilities(keep: u64) -> i32 {
             0,
         );
         for capability in 0..64_u32 {
-            if keep & (1 << capability) == 0 {
-                // Fails for numbers that the kernel does not know and without CAP_SETPCAP; capset below counts.
+            // Looking costs nothing, dropping what is not there a new set of credentials. Dropping fails without
+            // CAP_SETPCAP; capset below counts.
+            let held = libc::prctl(
+                libc::PR_CAPBSET_READ,
+                libc::c_ulong::from(capability),
+                0,
+                0,
+                0,
+            );
+            if held < 0 {
+                // The kernel knows no more of them.
+                break;
+            }
+            if held == 1 && keep & (1 << capability) == 0 {
                 libc::prctl(
                     libc::PR_CAPBSET_DROP,
                     libc::c_ulong::from(capability),

@@ -1,5 +1,6 @@
 //! Landlock: which files may be opened and how, which TCP ports may be reached.
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,57 @@ pub(crate) struct Rules<'a> {
     pub(crate) bind: bool,
     /// Any TCP port may be connected to: where the network namespace does the confining.
     pub(crate) connect_any: bool,
+    /// The rules that this process is held to already; what they deny need not be denied again.
+    pub(crate) outer: Option<&'a Outer>,
+}
+
+/// The exceptions that the rules in force for this process keep. Rulesets only ever add up to less, so what is
+/// denied outside need not be taken apart again inside.
+#[derive(Debug, Default)]
+pub(crate) struct Outer(BTreeSet<String>);
+
+impl Outer {
+    pub(crate) fn of(rules: &Rules) -> Self {
+        let resolved = |path: &Path| {
+            std::fs::canonicalize(path)
+                .unwrap_or_else(|_| path.to_owned())
+                .to_string_lossy()
+                .into_owned()
+        };
+        let files = rules
+            .files
+            .iter()
+            .map(|rule| (resolved(Path::new(&rule.path)), rule.except.as_slice()));
+        let extra = rules
+            .extra
+            .iter()
+            .map(|(path, _)| (resolved(path), [].as_slice()));
+        Self::kept(&files.chain(extra).collect::<Vec<_>>())
+    }
+
+    /// The exceptions of which nothing can be reached by any of the rules, each a path and its exceptions.
+    fn kept(rules: &[(String, &[String])]) -> Self {
+        let kept = |exception: &str| {
+            rules
+                .iter()
+                .all(|(path, except)| match matches_prefix(exception, path) {
+                    PrefixMatch::None => true,
+                    PrefixMatch::Above => except.iter().any(|own| own == exception),
+                    PrefixMatch::Whole => false,
+                })
+        };
+        let all: BTreeSet<&String> = rules.iter().flat_map(|(_, except)| *except).collect();
+        Self(
+            all.into_iter()
+                .filter(|exception| kept(exception))
+                .cloned()
+                .collect(),
+        )
+    }
+
+    fn denies(&self, exception: &str) -> bool {
+        self.0.contains(exception)
+    }
 }
 
 /// A ruleset, ready for `landlock_restrict_self`.
@@ -117,10 +169,14 @@ pub(crate) fn build(rules: &Rules) -> Result<Prepared, SandboxError> {
     let mut created = ruleset.create().map_err(wrap)?;
     for rule in rules.files {
         let rights = rights(rule);
-        if !rights.is_empty() {
-            created =
-                allow_except(created, Path::new(&rule.path), rights, &rule.except).map_err(wrap)?;
+        if rights.is_empty() {
+            continue;
         }
+        let mut except = rule.except.clone();
+        if let Some(outer) = rules.outer {
+            except.retain(|pattern| !outer.denies(pattern));
+        }
+        created = allow_except(created, Path::new(&rule.path), rights, &except).map_err(wrap)?;
     }
     for (path, rights) in &rules.extra {
         created = allow(created, path, *rights).map_err(wrap)?;
@@ -298,7 +354,21 @@ fn matches_component(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{PrefixMatch, matches_prefix};
+    use super::{Outer, PrefixMatch, matches_prefix};
+
+    #[test]
+    fn an_exception_is_left_to_the_outer_rules_only_where_they_all_keep_it() {
+        let own = |list: &[&str]| -> Vec<String> { list.iter().map(|&text| text.into()).collect() };
+        let except = own(&["/etc/shadow*", "/etc/ssh/*_key"]);
+        let kept = Outer::kept(&[("/usr".into(), &[]), ("/etc".into(), &except)]);
+        assert!(kept.denies("/etc/shadow*"));
+        assert!(kept.denies("/etc/ssh/*_key"));
+        assert!(!kept.denies("/etc/gshadow"));
+        for also in ["/etc/ssh", "/etc/ssh/host_key", "/"] {
+            let widened = Outer::kept(&[("/etc".into(), &except), (also.into(), &[])]);
+            assert!(!widened.denies("/etc/ssh/*_key"), "{also}");
+        }
+    }
 
     #[test]
     fn exceptions_match_by_component() {

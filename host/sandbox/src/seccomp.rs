@@ -16,8 +16,6 @@ pub(crate) struct Sockets {
     pub(crate) tcp: bool,
     /// Unix-domain sockets that can be connected by path.
     pub(crate) unix: bool,
-    /// Route lookups over netlink and socket ioctls: only the worker, to bring its loopback up.
-    pub(crate) worker: bool,
 }
 
 /// System calls that are refused with `EPERM`, with the reason. The names are the kernel's.
@@ -115,18 +113,6 @@ const NAMESPACE_FLAGS: u64 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWCGROUP) as u64;
 
-/// Socket families that may be opened at all; every other is refused.
-fn families(sockets: Sockets) -> Vec<i32> {
-    let mut families = Vec::new();
-    if sockets.tcp || sockets.worker {
-        families.extend([libc::AF_INET, libc::AF_INET6]);
-    }
-    if sockets.unix || sockets.worker {
-        families.push(libc::AF_UNIX);
-    }
-    families
-}
-
 /// The programs to load, in this order.
 #[derive(Debug)]
 pub(crate) struct Filters(pub(crate) Vec<Vec<sock_filter>>);
@@ -151,7 +137,7 @@ fn condition(
     SeccompCondition::new(argument, length, operator, value).map_err(failed)
 }
 
-fn compile(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32) -> Result<BpfProgram, SandboxError> {
+fn compile(rules: Rules, errno: i32) -> Result<BpfProgram, SandboxError> {
     #[expect(clippy::cast_sign_loss, reason = "errno values are positive")]
     let filter = SeccompFilter::new(
         rules,
@@ -163,98 +149,123 @@ fn compile(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32) -> Result<BpfProg
     filter.try_into().map_err(failed)
 }
 
-/// Builds the filters for a child, or for the worker itself.
-pub(crate) fn build(sockets: Sockets) -> Result<Filters, SandboxError> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = REFUSED
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+fn rule(conditions: Vec<SeccompCondition>) -> Result<SeccompRule, SandboxError> {
+    SeccompRule::new(conditions).map_err(failed)
+}
+
+/// What no process of a document may do.
+fn common(families: &[i32]) -> Result<Filters, SandboxError> {
+    let mut rules: Rules = REFUSED
         .iter()
         .map(|(call, _)| (*call, Vec::new()))
         .collect();
-    if !sockets.worker {
-        let rule = |conditions| SeccompRule::new(conditions).map_err(failed);
-        // `clone` with any namespace flag.
-        let mut clone_rules = Vec::new();
-        for bit in 0..64_u32 {
-            let flag = 1_u64 << bit;
-            if NAMESPACE_FLAGS & flag != 0 {
-                clone_rules.push(rule(vec![condition(
-                    0,
-                    SeccompCmpArgLen::Qword,
-                    SeccompCmpOp::MaskedEq(flag),
-                    flag,
-                )?])?);
-            }
-        }
-        rules.insert(libc::SYS_clone, clone_rules);
-    }
     let mut ioctls = Vec::new();
     for (request, _) in REFUSED_IOCTLS {
-        ioctls.push(
-            SeccompRule::new(vec![condition(
-                1,
-                SeccompCmpArgLen::Dword,
-                SeccompCmpOp::Eq,
-                *request,
-            )?])
-            .map_err(failed)?,
-        );
+        ioctls.push(rule(vec![condition(
+            1,
+            SeccompCmpArgLen::Dword,
+            SeccompCmpOp::Eq,
+            *request,
+        )?])?);
     }
     rules.insert(libc::SYS_ioctl, ioctls);
-
-    // A socket of a family that is none of the allowed ones; for the internet, one that is not a stream.
-    let mut socket_rules = Vec::new();
-    let mut conditions = Vec::new();
-    for family in families(sockets) {
-        #[expect(clippy::cast_sign_loss, reason = "socket families are positive")]
-        conditions.push(condition(
-            0,
-            SeccompCmpArgLen::Dword,
-            SeccompCmpOp::Ne,
-            family as u64,
-        )?);
+    // `clone` with any namespace flag.
+    let mut clones = Vec::new();
+    for bit in 0..64_u32 {
+        let flag = 1_u64 << bit;
+        if NAMESPACE_FLAGS & flag != 0 {
+            clones.push(rule(vec![condition(
+                0,
+                SeccompCmpArgLen::Qword,
+                SeccompCmpOp::MaskedEq(flag),
+                flag,
+            )?])?);
+        }
     }
-    if !conditions.is_empty() {
-        socket_rules.push(SeccompRule::new(conditions).map_err(failed)?);
-        if sockets.tcp && !sockets.worker {
-            // There is no "not equal under a mask", so each other type is refused by name.
-            for family in [libc::AF_INET, libc::AF_INET6] {
-                for kind in [
-                    libc::SOCK_DGRAM,
-                    libc::SOCK_RAW,
-                    libc::SOCK_RDM,
-                    libc::SOCK_SEQPACKET,
-                    libc::SOCK_DCCP,
-                ] {
-                    #[expect(
-                        clippy::cast_sign_loss,
-                        reason = "socket families and types are positive"
-                    )]
-                    socket_rules.push(
-                        SeccompRule::new(vec![
-                            condition(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, family as u64)?,
-                            condition(
-                                1,
-                                SeccompCmpArgLen::Dword,
-                                SeccompCmpOp::MaskedEq(0xF),
-                                kind as u64,
-                            )?,
-                        ])
-                        .map_err(failed)?,
-                    );
-                }
+    rules.insert(libc::SYS_clone, clones);
+    rules.insert(libc::SYS_socket, other_families(families)?);
+    Ok(Filters(vec![
+        compile(rules, libc::EPERM)?,
+        // The flags of clone3 are in memory, which a filter cannot read; C libraries fall back to clone.
+        compile(Rules::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS)?,
+    ]))
+}
+
+/// A socket of a family that is none of these.
+#[expect(clippy::cast_sign_loss, reason = "socket families are positive")]
+fn other_families(families: &[i32]) -> Result<Vec<SeccompRule>, SandboxError> {
+    if families.is_empty() {
+        // Without a condition: every one.
+        return Ok(Vec::new());
+    }
+    let conditions = families
+        .iter()
+        .map(|family| condition(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, *family as u64))
+        .collect::<Result<_, _>>()?;
+    Ok(vec![rule(conditions)?])
+}
+
+/// The filters of the worker, which its children inherit.
+pub(crate) fn for_worker() -> Result<Filters, SandboxError> {
+    common(&[libc::AF_INET, libc::AF_INET6, libc::AF_UNIX])
+}
+
+/// The filters of the compiler, which has nothing to do but to compute.
+pub(crate) fn for_compiler() -> Result<Filters, SandboxError> {
+    common(&[])
+}
+
+/// The filters of a child, on top of the worker's: the fewer instructions, the sooner it starts.
+pub(crate) fn for_child(sockets: Sockets) -> Result<Filters, SandboxError> {
+    let mut families = Vec::new();
+    if sockets.tcp {
+        families.extend([libc::AF_INET, libc::AF_INET6]);
+    }
+    if sockets.unix {
+        families.push(libc::AF_UNIX);
+    }
+    let mut socket_rules = other_families(&families)?;
+    if sockets.tcp {
+        // Of the internet only streams. There is no "not equal under a mask", so each other type is refused by name.
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            for kind in [
+                libc::SOCK_DGRAM,
+                libc::SOCK_RAW,
+                libc::SOCK_RDM,
+                libc::SOCK_SEQPACKET,
+                libc::SOCK_DCCP,
+            ] {
+                #[expect(
+                    clippy::cast_sign_loss,
+                    reason = "socket families and types are positive"
+                )]
+                socket_rules.push(rule(vec![
+                    condition(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, family as u64)?,
+                    condition(
+                        1,
+                        SeccompCmpArgLen::Dword,
+                        SeccompCmpOp::MaskedEq(0xF),
+                        kind as u64,
+                    )?,
+                ])?);
             }
         }
     }
-    rules.insert(libc::SYS_socket, socket_rules);
+    let rules = Rules::from([(libc::SYS_socket, socket_rules)]);
+    Ok(Filters(vec![compile(rules, libc::EPERM)?]))
+}
 
-    let mut programs = vec![compile(rules, libc::EPERM)?];
-    if !sockets.worker {
-        // The flags of clone3 are in memory, which a filter cannot read; C libraries fall back to clone.
-        programs.push(compile(
-            BTreeMap::from([(libc::SYS_clone3, Vec::new())]),
-            libc::ENOSYS,
-        )?);
+/// Puts filters in force for this process.
+pub(crate) fn load(filters: &Filters) -> Result<(), SandboxError> {
+    for filter in &filters.0 {
+        seccompiler::apply_filter(filter).map_err(|error| SandboxError::System {
+            what: "loading the seccomp filter".into(),
+            error: std::io::Error::other(error),
+        })?;
     }
-    Ok(Filters(programs))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -263,7 +274,7 @@ mod tests {
 
     use std::collections::BTreeSet;
 
-    use super::{REFUSED, Sockets, build};
+    use super::{REFUSED, Sockets, for_child, for_compiler, for_worker};
 
     #[test]
     fn no_rule_is_there_twice() {
@@ -273,15 +284,18 @@ mod tests {
 
     #[test]
     fn every_combination_compiles_below_the_kernels_limit() {
-        for bits in 0..8 {
-            let sockets = Sockets {
-                tcp: bits & 1 != 0,
-                unix: bits & 2 != 0,
-                worker: bits & 4 != 0,
-            };
-            for program in build(sockets).unwrap().0 {
-                assert!(program.len() < 4096);
-            }
+        let mut all = vec![for_worker().unwrap(), for_compiler().unwrap()];
+        for bits in 0..4 {
+            all.push(
+                for_child(Sockets {
+                    tcp: bits & 1 != 0,
+                    unix: bits & 2 != 0,
+                })
+                .unwrap(),
+            );
+        }
+        for program in all.iter().flat_map(|filters| &filters.0) {
+            assert!(program.len() < 4096);
         }
     }
 }

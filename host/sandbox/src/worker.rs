@@ -13,6 +13,7 @@ use crate::cgroup::{self, Cgroup};
 use crate::child::Sandbox;
 use crate::enforced::{Enforced, Enforcement};
 use crate::error::SandboxError;
+use crate::landlock::Outer;
 use crate::{clone, landlock, mount, network, process, seccomp, user};
 
 /// A worker to start.
@@ -293,7 +294,7 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
     for path in [
         "/etc/passwd",
         "/etc/group",
-        "/etc/ssl",
+        "/etc/ssl/certs",
         "/etc/pki/tls/certs",
         "/usr/share/ca-certificates",
         "/proc",
@@ -313,12 +314,6 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
             .iter()
             .map(|overlay| (overlay.real_path(), landlock::read_write())),
     );
-    extra.extend(
-        cgroup
-            .iter()
-            .flat_map(Cgroup::readable)
-            .map(|path| (path, landlock::read_only())),
-    );
     let rules = landlock::Rules {
         files: &spec.ceiling.files,
         extra,
@@ -326,7 +321,9 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
         // The worker's proxy listens, and its children connect to it; which port is only known later.
         bind: true,
         connect_any: true,
+        outer: None,
     };
+    let outer = Outer::of(&rules);
     no_new_privs()?;
     let prepared = landlock::build(&rules)?;
     enforced.0.extend(prepared.enforced.0);
@@ -338,22 +335,14 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
             return Err(SandboxError::last("landlock_restrict_self"));
         }
     }
-    let filters = seccomp::build(seccomp::Sockets {
-        worker: true,
-        ..seccomp::Sockets::default()
-    })?;
-    for filter in &filters.0 {
-        seccompiler::apply_filter(filter).map_err(|error| SandboxError::System {
-            what: "loading the seccomp filter".into(),
-            error: std::io::Error::other(error),
-        })?;
-    }
+    seccomp::load(&seccomp::for_worker()?)?;
     for layer in [Layer::Seccomp, Layer::NoNewPrivs, Layer::Rlimits] {
         enforced.set(layer, Enforcement::Full);
     }
     Ok(Sandbox::new(enforced, cgroup, alone, false)
         .with_overlays(overlays)
-        .with_private_tmp(private_tmp))
+        .with_private_tmp(private_tmp)
+        .with_outer(prepared.fd.is_some().then_some(outer)))
 }
 
 const CAP_SETPCAP: u64 = 8;
@@ -405,11 +394,5 @@ pub fn confine_compiler(limits: CompilerConfinement) -> Result<(), SandboxError>
             return Err(SandboxError::last("landlock_restrict_self"));
         }
     }
-    for filter in &seccomp::build(seccomp::Sockets::default())?.0[..1] {
-        seccompiler::apply_filter(filter).map_err(|error| SandboxError::System {
-            what: "loading the seccomp filter".into(),
-            error: std::io::Error::other(error),
-        })?;
-    }
-    Ok(())
+    seccomp::load(&seccomp::for_compiler()?)
 }

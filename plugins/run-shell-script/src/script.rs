@@ -18,10 +18,17 @@ pub fn run(context: &Context, inputs: &Value) -> Result<Outcome, Failure> {
     let lines = lines(inputs)?;
     let path = format!("{}/_script.sh", context.work_directory);
     files::write(&path, 0o700, format!("{}\n", lines.join("\n")).as_bytes())?;
-    let mut command = Command::new("shell")
-        .arg("-c")
-        .arg(&path)
-        .current_dir(&directory(context, inputs));
+    // What `sh -c PATH` comes to, without a shell that only waits: a first line with #! names the program that reads
+    // the script, and without one the shell reads it.
+    let own = lines.first().is_some_and(|line| line.starts_with("#!"));
+    let mut command = if own {
+        Command::new("own-interpreter")
+            .args(["-c", "exec \"$0\""])
+            .arg(&path)
+    } else {
+        Command::new("shell").arg(&path)
+    }
+    .current_dir(&directory(context, inputs));
     for (name, value) in environment(context, inputs) {
         command = command.env(&name, value);
     }
@@ -119,8 +126,10 @@ pub fn outcome(status: ExitStatus, inputs: &Value) -> Outcome {
             Outcome::done(Status::Failed, code)
         }
         ExitStatus::Signal(signal) => {
-            step::print_error(&format!("failed to run commands: signal {signal}\n"));
-            Outcome::done(Status::Failed, 128 + signal)
+            // As a shell tells it.
+            let code = 128 + signal;
+            step::print_error(&format!("failed to run commands: exit status {code}\n"));
+            Outcome::done(Status::Failed, code)
         }
         ExitStatus::TimedOut => {
             step::print_error(&format!(

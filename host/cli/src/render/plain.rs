@@ -23,6 +23,11 @@ pub(crate) fn write(stream: OutputStream, data: &[u8]) {
     };
 }
 
+/// A line in one piece: standard error is not buffered.
+fn remark(line: &str) {
+    write(OutputStream::Stderr, format!("{line}\n").as_bytes());
+}
+
 pub(crate) fn finished(result: &StepResult) -> String {
     let mut text = format!(
         "{} {} in {:.1} ms",
@@ -36,7 +41,7 @@ pub(crate) fn finished(result: &StepResult) -> String {
 
 impl Observer for Plain {
     fn step_started(&self, _: usize, name: &str, action: &str) {
-        eprintln!("==> {name} ({action})");
+        remark(&format!("==> {name} ({action})"));
     }
 
     fn output(&self, _: usize, stream: OutputStream, data: &[u8]) {
@@ -45,30 +50,30 @@ impl Observer for Plain {
 
     fn progress(&self, _: usize, done: u64, total: Option<u64>, note: &str) {
         let total = total.map_or_else(String::new, |total| format!("/{total}"));
-        eprintln!("    {done}{total} {note}");
+        remark(&format!("    {done}{total} {note}"));
     }
 
     fn log(&self, _: usize, level: LogLevel, message: &str) {
         if level >= LogLevel::Info {
-            eprintln!("    {message}");
+            remark(&format!("    {message}"));
         }
     }
 
     fn waiting(&self, _: usize, name: &str, reason: &str) {
-        eprintln!("--- {name} waiting: {reason}");
+        remark(&format!("--- {name} waiting: {reason}"));
     }
 
     fn step_finished(&self, _: usize, result: &StepResult) {
-        eprintln!("<== {}", finished(result));
+        remark(&format!("<== {}", finished(result)));
     }
 }
 
 impl Observer for Quiet {
     fn run_started(&self, run_id: &str, document: &str, _: &[String]) {
-        eprintln!("run {run_id} of {document}");
+        remark(&format!("run {run_id} of {document}"));
     }
 
     fn waiting(&self, _: usize, name: &str, reason: &str) {
-        eprintln!("{name} waiting: {reason}");
+        remark(&format!("{name} waiting: {reason}"));
     }
 }

@@ -334,10 +334,10 @@ async fn pump(
     to_step: bool,
     to_guest: bool,
 ) {
-    let mut buffer = vec![0; READ_BYTES];
-    while let Ok(count @ 1..) = receiver.read(&mut buffer).await {
+    let mut buffer = Vec::with_capacity(READ_BYTES);
+    while let Ok(count @ 1..) = receiver.read_buf(&mut buffer).await {
         if to_step {
-            shared.output(stream, &buffer[..count]);
+            shared.output(stream, &buffer);
         }
         if to_guest {
             if let Ok(permit) = queue
@@ -351,9 +351,10 @@ async fn pump(
                 OutputStream::Stdout => WitStream::Stdout,
                 OutputStream::Stderr => WitStream::Stderr,
             };
-            lock(&queue.chunks).push_back((source, buffer[..count].to_vec()));
+            lock(&queue.chunks).push_back((source, buffer.clone()));
             queue.changed.notify_one();
         }
+        buffer.clear();
     }
     if to_guest {
         *lock(&queue.open) -= 1;
