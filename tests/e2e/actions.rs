@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{HttpResponse, HttpServer, Machine};
+use crate::support::Machine;
 
 #[test]
 fn a_built_in_document_runs_by_name() {
@@ -42,77 +42,6 @@ fn exit_codes_mean_what_they_mean_to_ssm() {
             "{code}: {:#}",
             run.json
         );
-    }
-}
-
-fn download(
-    machine: &Machine,
-    info: serde_json::Value,
-    destination: &str,
-    policy: &str,
-) -> crate::support::Run {
-    let document = json!({
-        "schemaVersion": "2.2",
-        "mainSteps": [
-            { "name": "get", "action": "aws:downloadContent", "inputs": {
-                "onFailure": "exit", "sourceType": "HTTP", "sourceInfo": info.to_string(), "destinationPath": destination } },
-            { "name": "show", "action": "aws:runShellScript", "inputs": { "runCommand": [format!("cat {destination}")] } },
-        ],
-    });
-    let policy = machine.file("policy.yaml", policy);
-    machine.run(
-        &document.to_string(),
-        &["--policy", &policy.display().to_string()],
-    )
-}
-
-fn hosts(hosts: &str) -> String {
-    format!("version: 1\nrules:\n  - id: test\n    grants: {{ hosts: [{hosts}] }}\n")
-}
-
-#[test]
-fn a_download_follows_only_granted_redirects() {
-    let other = HttpServer::start(|_| HttpResponse::ok("from elsewhere"));
-    let elsewhere = other.url("/file");
-    let server = HttpServer::start(move |request| match request.path.as_str() {
-        "/away" => HttpResponse::status(302).header("location", elsewhere.clone()),
-        "/here" => HttpResponse::status(302).header("location", "/file"),
-        _ => HttpResponse::ok("from here"),
-    });
-    let machine = Machine::new();
-    let own = hosts(&format!("\"{}\"", server.url("")));
-    let get = |path: &str, policy: &str| {
-        download(
-            &machine,
-            json!({ "url": server.url(path), "allowInsecureDownload": true }),
-            "/tmp/file",
-            policy,
-        )
-    };
-    let run = get("/here", &own).success();
-    assert_eq!(run.stdout(1), "from here");
-    let run = get("/away", &own);
-    assert!(run.code == 1 || run.code == 3, "{:#}", run.json);
-    assert!(
-        run.json.to_string().contains(&other.address.to_string()),
-        "{:#}",
-        run.json
-    );
-    assert_eq!(other.count(), 0);
-    let both = hosts(&format!("\"{}\", \"{}\"", server.url(""), other.url("")));
-    assert_eq!(get("/away", &both).success().stdout(1), "from elsewhere");
-}
-
-#[test]
-fn a_download_with_a_wrong_checksum_leaves_nothing() {
-    let server = HttpServer::start(|_| HttpResponse::ok("content"));
-    let machine = Machine::new();
-    let policy = hosts(&format!("\"{}\"", server.url("")));
-    let good = "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73";
-    for (sum, code) in [(good, 0), (&good.replace('e', "f")[..], 1)] {
-        let info = json!({ "url": server.url("/f"), "allowInsecureDownload": true, "sha256": sum });
-        let run = download(&machine, info, "/tmp/file", &policy);
-        assert_eq!(run.code, code, "{:#}", run.json);
     }
 }
 

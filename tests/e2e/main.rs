@@ -10,6 +10,7 @@
 
 mod actions;
 mod crash;
+mod downloads;
 mod escapes;
 mod limits;
 mod scenarios;

@@ -208,7 +208,7 @@ pub fn is_root() -> bool {
 }
 
 pub fn has(program: &str) -> bool {
-    ["/usr/bin", "/bin", "/usr/sbin", "/sbin"]
+    ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
         .iter()
         .any(|folder| Path::new(folder).join(program).exists())
 }

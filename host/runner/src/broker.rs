@@ -2,15 +2,17 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
-use capstan_policy::GrantCheck;
+use capstan_policy::{GrantCheck, HostVerdict};
 use capstan_runtime::network::connect_checked;
 use capstan_runtime::{
     Broker, BrokerError, ConnectRequest, Connected, DocumentRequest, DocumentResult,
     ParameterValue, SignRequest,
 };
 
+use crate::credentials;
 use crate::parameters::ParameterKind;
 use crate::result::StepStatus;
 use crate::session::{MAX_DEPTH, Session, StepRights};
@@ -101,9 +103,25 @@ impl Broker for Supervisor {
         if !rights.component.allows_signing(&request.service) {
             return Err(denied("signing", &request.service));
         }
-        Err(BrokerError::Invalid(
-            "this node has no AWS credentials to sign with".into(),
-        ))
+        // A signature is only good for the host it names, and that has to be one the step may reach.
+        let url = url::Url::parse(&request.url)
+            .map_err(|error| BrokerError::Invalid(format!("{}: {error}", request.url)))?;
+        let (host, port) = (
+            url.host_str().unwrap_or_default(),
+            url.port_or_known_default().unwrap_or(0),
+        );
+        let method = Some(request.method.as_str());
+        if rights
+            .component
+            .allows_host(url.scheme(), host, port, method, Some(url.path()))
+            == HostVerdict::Refused
+        {
+            return Err(denied(
+                "hosts",
+                &format!("{}://{host}:{port}", url.scheme()),
+            ));
+        }
+        credentials::headers(&credentials::find()?, &request, SystemTime::now())
     }
 
     async fn document(&self, step: u64, name: &str) -> Result<String, BrokerError> {

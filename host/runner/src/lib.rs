@@ -6,6 +6,7 @@
 mod actions;
 mod broker;
 mod control;
+mod credentials;
 mod documents;
 mod error;
 pub mod flow;

@@ -1,16 +1,16 @@
 //! `aws:downloadContent`.
 
+mod git;
+mod github;
+mod s3;
 mod source;
 
-use capstan_sdk::http::{self, Authorization};
 use capstan_sdk::{
-    Action, Context, Failure, Outcome, Value, control, describe, files, input_text, step,
+    Action, Context, Failure, Outcome, Value, control, download, files, http, input_text, step,
 };
 
 struct DownloadContent;
 
-/// How often a transfer that broke off is taken up again where it broke.
-const ATTEMPTS: u32 = 5;
 /// SSM's agent gives every download this mode.
 const MODE: u32 = 0o700;
 
@@ -32,27 +32,18 @@ impl Action for DownloadContent {
                     &destination,
                     source::file_name(&url).unwrap_or("download"),
                 )?;
-                fetch(&url, &path, &authorization, text("sha256").as_deref())
+                let get = |from| {
+                    let mut request = http::get_from(&url, from);
+                    request.authorization = authorization.clone();
+                    http::send(&request)
+                };
+                download::to_file(&url, get, &path, MODE, text("sha256").as_deref())?;
+                done(&path)
             }
             "S3" => {
                 let given =
                     text("path").ok_or_else(|| Failure::invalid("sourceInfo has no path"))?;
-                let object = source::s3(&given)?;
-                let url = match http::aws_endpoint("s3") {
-                    Some(endpoint) => format!(
-                        "{}/{}/{}",
-                        endpoint.trim_end_matches('/'),
-                        object.bucket,
-                        object.key
-                    ),
-                    None => given,
-                };
-                let path = place(
-                    context,
-                    &destination,
-                    source::file_name(&object.key).unwrap_or("download"),
-                )?;
-                fetch(&url, &path, &Authorization::None, text("sha256").as_deref())
+                s3::fetch(context, &given, &destination, text("sha256").as_deref())
             }
             "SSMDocument" => {
                 let name =
@@ -69,11 +60,10 @@ impl Action for DownloadContent {
                 files::write(&path, MODE, content.as_bytes())?;
                 done(&path)
             }
-            "Git" | "GitHub" => Err(Failure::invalid(format!(
-                "the source type {kind} is not available yet; download an archive of the repository over HTTP instead"
-            ))),
+            "Git" => git::fetch(context, &text, &destination),
+            "GitHub" => github::fetch(context, &text, &destination),
             other => Err(Failure::invalid(format!(
-                "there is no source type {other}; there are HTTP, S3 and SSMDocument, written just so"
+                "there is no source type {other}; there are HTTP, S3, SSMDocument, GitHub and Git, written just so"
             ))),
         }
     }
@@ -84,13 +74,51 @@ fn done(path: &str) -> Result<Outcome, Failure> {
     Ok(Outcome::success())
 }
 
-/// The file that a download becomes, its folder made.
-fn place(context: &Context, destination: &str, name: &str) -> Result<String, Failure> {
-    let absolute = if destination.starts_with('/') {
+/// Where a destination is: absolute as it is, else below the downloads folder.
+fn absolute(context: &Context, destination: &str) -> String {
+    if destination.starts_with('/') {
         destination.to_owned()
     } else {
         format!("{}/{destination}", context.downloads_directory)
+    }
+}
+
+/// The folder that several files become, made.
+fn folder(context: &Context, destination: &str) -> Result<String, Failure> {
+    let path = absolute(context, destination);
+    let path = match path.trim_end_matches('/') {
+        "" => "/",
+        path => path,
     };
+    if files::stat(path).is_err() {
+        files::create_directory(path)?;
+    }
+    Ok(path.to_owned())
+}
+
+/// A file below a folder by a relative path from outside, its folder made.
+fn below(folder: &str, relative: &str) -> Result<String, Failure> {
+    let bad = relative
+        .split('/')
+        .any(|part| part.is_empty() || part == "." || part == "..")
+        || relative.contains('\0');
+    if bad {
+        return Err(Failure::failed(format!(
+            "`{relative}` is no path below a folder"
+        )));
+    }
+    let path = format!("{folder}/{relative}");
+    if let Some((parent, _)) = path.rsplit_once('/')
+        && files::stat(parent).is_err()
+    {
+        files::create_directory(parent)?;
+    }
+    Ok(path)
+}
+
+/// The file that a download becomes, its folder made.
+fn place(context: &Context, destination: &str, name: &str) -> Result<String, Failure> {
+    let absolute = absolute(context, destination);
     let folder = absolute.trim_end_matches('/');
     let is_folder = destination.is_empty()
         || destination.ends_with('/')
@@ -105,89 +133,6 @@ fn place(context: &Context, destination: &str, name: &str) -> Result<String, Fai
         files::create_directory(parent)?;
     }
     Ok(path)
-}
-
-/// Downloads to a file beside the target, going on where a broken transfer ended, and then puts it in place.
-fn fetch(
-    url: &str,
-    path: &str,
-    authorization: &Authorization,
-    sha256: Option<&str>,
-) -> Result<Outcome, Failure> {
-    let (mut writer, mut have) = files::create(path, MODE, Some(url))?;
-    let mut last = String::new();
-    for _ in 0..ATTEMPTS {
-        let mut request = http::get(url);
-        request.authorization = authorization.clone();
-        if have > 0 {
-            request
-                .headers
-                .push(("range".to_owned(), format!("bytes={have}-")));
-        }
-        let response = match http::send(&request) {
-            Ok(response) => response,
-            Err(error @ capstan_sdk::Error::Io(_)) => {
-                last = describe(&error);
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let status = response.status();
-        if status == 416 || (status == 200 && have > 0) {
-            // What there is does not fit what the server has now: from the beginning, into a new file.
-            (writer, have) = files::create(path, MODE, None)?;
-            if status == 416 {
-                last = "the server has no such part of the file".to_owned();
-                continue;
-            }
-        } else if status != 200 && status != 206 {
-            return Err(Failure::failed(format!(
-                "{} answered with status {status}",
-                response.url()
-            )));
-        }
-        match transfer(&response, &writer, &mut have) {
-            Ok(()) => {
-                let found = writer.sha256();
-                if let Some(wanted) = sha256
-                    && !wanted.eq_ignore_ascii_case(&found)
-                {
-                    return Err(Failure::failed(format!(
-                        "{url} has the SHA-256 {found}, and not {wanted}; nothing was put in place"
-                    )));
-                }
-                writer.commit()?;
-                return done(path);
-            }
-            Err(error @ capstan_sdk::Error::Io(_)) => last = describe(&error),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(Failure::failed(format!(
-        "the download broke off {ATTEMPTS} times, the last time because {last}; run the step again to go on"
-    )))
-}
-
-fn transfer(
-    response: &http::Response,
-    writer: &files::Writer,
-    have: &mut u64,
-) -> Result<(), capstan_sdk::Error> {
-    let total = response
-        .headers()
-        .iter()
-        .find(|(name, _)| name == "content-length")
-        .and_then(|(_, value)| value.parse::<u64>().ok())
-        .map(|length| length + *have);
-    loop {
-        let part = response.read(256 << 10)?;
-        if part.is_empty() {
-            return Ok(());
-        }
-        writer.write(&part)?;
-        *have += part.len() as u64;
-        step::progress(*have, total, "bytes");
-    }
 }
 
 capstan_sdk::action!(DownloadContent, "../manifest.json");

@@ -43,50 +43,46 @@ pub(crate) fn file_name(url: &str) -> Option<&str> {
         .filter(|name| !name.is_empty() && *name != "." && *name != "..")
 }
 
-/// An object of S3.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Object {
-    pub(crate) bucket: String,
-    pub(crate) key: String,
-}
-
-/// The bucket and key of an S3 URL, virtual-hosted or path style.
-pub(crate) fn s3(url: &str) -> Result<Object, Failure> {
-    let bad = || Failure::invalid(format!("{url} is no https URL of an object in S3"));
-    let rest = url.strip_prefix("https://").ok_or_else(bad)?;
-    let (host, path) = rest.split_once('/').ok_or_else(bad)?;
-    let is_s3 = |host: &str| {
-        (host.starts_with("s3.") || host.starts_with("s3-"))
-            && (host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))
-    };
-    let (bucket, key) = if is_s3(host) {
-        path.split_once('/').ok_or_else(bad)?
-    } else {
-        let at = host
-            .find(".s3.")
-            .or_else(|| host.find(".s3-"))
-            .ok_or_else(bad)?;
-        if !is_s3(&host[at + 1..]) {
-            return Err(bad());
-        }
-        (&host[..at], path)
-    };
-    if bucket.is_empty() || key.is_empty() {
-        return Err(bad());
-    }
-    Ok(Object {
-        bucket: bucket.to_owned(),
-        key: key.to_owned(),
-    })
-}
-
 /// The name of a parameter in `{{ssm-secure:NAME}}`.
-fn secure(value: &str) -> Option<&str> {
+pub(crate) fn secure(value: &str) -> Option<&str> {
     value
         .strip_prefix("{{")?
         .strip_suffix("}}")?
         .trim()
         .strip_prefix("ssm-secure:")
+}
+
+/// What of a repository is wanted.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Revision {
+    /// The branch that the server shows first.
+    Default,
+    Branch(String),
+    Commit(String),
+}
+
+/// `getOptions`: `branch:NAME` or `commitID:HASH`.
+pub(crate) fn revision(options: &str) -> Result<Revision, Failure> {
+    let good = |name: &str| {
+        !name.is_empty()
+            && !name.starts_with('-')
+            && !name.contains("..")
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "._/-+@#".contains(c))
+    };
+    match options.split_once(':') {
+        None if options.is_empty() => Ok(Revision::Default),
+        Some(("branch", name)) if good(name) => Ok(Revision::Branch(name.to_owned())),
+        Some(("commitID", hash))
+            if hash.len() >= 4 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
+        {
+            Ok(Revision::Commit(hash.to_owned()))
+        }
+        _ => Err(Failure::invalid(format!(
+            "getOptions is branch:NAME or commitID:HASH, and not `{options}`"
+        ))),
+    }
 }
 
 /// Passwords are taken from secure parameters only: whatever stands in a document can be read by many.
@@ -123,38 +119,7 @@ pub(crate) fn authorization(
 
 #[cfg(test)]
 mod tests {
-    use super::{Object, file_name, s3, secure};
-
-    #[test]
-    fn s3_urls_name_a_bucket_and_a_key() {
-        let object = |bucket: &str, key: &str| {
-            Some(Object {
-                bucket: bucket.into(),
-                key: key.into(),
-            })
-        };
-        for (url, expected) in [
-            (
-                "https://b.s3.amazonaws.com/releases/1/app.tar.gz",
-                object("b", "releases/1/app.tar.gz"),
-            ),
-            (
-                "https://b.c.s3.eu-central-1.amazonaws.com/k",
-                object("b.c", "k"),
-            ),
-            ("https://b.s3-eu-west-1.amazonaws.com/k", object("b", "k")),
-            (
-                "https://s3.eu-west-1.amazonaws.com/b/k/l",
-                object("b", "k/l"),
-            ),
-            ("https://s3.amazonaws.com/b", None),
-            ("https://example.com/b/k", None),
-            ("https://b.s3.evil.com/k", None),
-            ("http://b.s3.amazonaws.com/k", None),
-        ] {
-            assert_eq!(s3(url).ok(), expected, "{url}");
-        }
-    }
+    use super::{Revision, file_name, revision, secure};
 
     #[test]
     fn names_come_from_the_end_of_a_path() {
@@ -163,5 +128,23 @@ mod tests {
         assert_eq!(file_name("https://x/a/.."), None);
         assert_eq!(secure("{{ ssm-secure:/a/b }}"), Some("/a/b"));
         assert_eq!(secure("plain"), None);
+    }
+
+    #[test]
+    fn a_revision_is_a_branch_or_a_commit() {
+        for (text, expected) in [
+            ("", Some(Revision::Default)),
+            (
+                "branch:release/2",
+                Some(Revision::Branch("release/2".into())),
+            ),
+            ("commitID:bbc1dd", Some(Revision::Commit("bbc1dd".into()))),
+            ("branch:--upload-pack=x", None),
+            ("commitID:HEAD", None),
+            ("tag:v1", None),
+            ("branch:", None),
+        ] {
+            assert_eq!(revision(text).ok(), expected, "{text}");
+        }
     }
 }

@@ -20,6 +20,18 @@ pub fn get(url: &str) -> Request {
     }
 }
 
+/// The same from a byte on.
+#[must_use]
+pub fn get_from(url: &str, from: u64) -> Request {
+    let mut request = get(url);
+    if from > 0 {
+        request
+            .headers
+            .push(("range".to_owned(), format!("bytes={from}-")));
+    }
+    request
+}
+
 /// The rest of a body, up to a number of bytes.
 ///
 /// # Errors

@@ -31,9 +31,12 @@ pub mod __private {
     });
 }
 
+pub mod download;
 pub mod files;
 pub mod http;
 pub mod process;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod step;
 
 pub use __private::capstan::action::types::{Context, Event, Platform, Signal, Status, Wake};

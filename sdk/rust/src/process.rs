@@ -64,6 +64,15 @@ impl Command {
         self
     }
 
+    /// Sets a variable to the value of a secret, by the secret's name: the component never sees the value.
+    #[must_use]
+    pub fn env_secret(mut self, name: &str, secret: impl Into<String>) -> Self {
+        self.0
+            .environment
+            .push((name.to_owned(), EnvValue::Secret(secret.into())));
+        self
+    }
+
     /// Sets the current folder.
     #[must_use]
     pub fn current_dir(mut self, path: &str) -> Self {

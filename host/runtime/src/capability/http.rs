@@ -8,7 +8,9 @@ use bytes::{Bytes, BytesMut};
 use capstan_policy::HostVerdict;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use hyper::header::{
+    AUTHORIZATION, HOST, HeaderName, HeaderValue, LOCATION, USER_AGENT, WWW_AUTHENTICATE,
+};
 use hyper::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -93,16 +95,20 @@ async fn follow(
     let mut authorization = request.authorization.clone();
     let mut headers = request.headers.clone();
     for _ in 0..=request.max_redirects.min(MAX_REDIRECTS) {
-        let response = once(
-            shared,
-            &url,
-            &method,
-            &headers,
-            &body,
-            &authorization,
-            deadline,
-        )
-        .await?;
+        let mut attempt = Attempt {
+            url: &url,
+            method: &method,
+            headers: &headers,
+            body: &body,
+            authorization: &authorization,
+            digest: None,
+        };
+        let mut response = once(shared, &attempt, deadline).await?;
+        if let (401, Authorization::Digest((user, name))) = (response.status, &authorization) {
+            let password = secret(shared, name).await?;
+            attempt.digest = Some(answer_digest(&attempt, &response.headers, user, &password)?);
+            response = once(shared, &attempt, deadline).await?;
+        }
         let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::OK);
         let location = response
             .headers
@@ -146,15 +152,79 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
+/// One request of a chain.
+struct Attempt<'a> {
+    url: &'a Url,
+    method: &'a Method,
+    headers: &'a [(String, String)],
+    body: &'a Bytes,
+    authorization: &'a Authorization,
+    /// The answer to the server's challenge.
+    digest: Option<String>,
+}
+
+/// The path and query, as they stand in the request.
+fn target(url: &Url) -> String {
+    match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    }
+}
+
+/// RFC 7616, from the challenge in the response.
+fn answer_digest(
+    attempt: &Attempt<'_>,
+    headers: &[(String, String)],
+    user: &str,
+    password: &str,
+) -> Result<String, Error> {
+    let challenges = headers
+        .iter()
+        .filter(|(name, _)| name == WWW_AUTHENTICATE.as_str());
+    let mut last = "it sent no challenge".to_owned();
+    for (_, challenge) in challenges {
+        let answer =
+            http_auth::PasswordClient::try_from(challenge.as_str()).and_then(|mut client| {
+                client.respond(&http_auth::PasswordParams {
+                    username: user,
+                    password,
+                    uri: &target(attempt.url),
+                    method: attempt.method.as_str(),
+                    body: Some(attempt.body),
+                })
+            });
+        match answer {
+            Ok(answer) => return Ok(answer),
+            Err(why) => last = why,
+        }
+    }
+    Err(Error::Io(format!(
+        "{} does not do Digest authentication: {last}",
+        attempt.url
+    )))
+}
+
+async fn secret(shared: &StepShared, name: &str) -> Result<String, Error> {
+    if !shared.component.allows_secret(name) {
+        return Err(shared.deny(
+            "secrets",
+            name,
+            format!("grants: {{ secrets: [\"{name}\"] }}"),
+        ));
+    }
+    shared
+        .broker
+        .secret(shared.id, name)
+        .await
+        .map_err(|error| shared.broker_error(error))
+}
+
 async fn once(
     shared: &StepShared,
-    url: &Url,
-    method: &Method,
-    headers: &[(String, String)],
-    body: &Bytes,
-    authorization: &Authorization,
+    attempt: &Attempt<'_>,
     deadline: tokio::time::Instant,
 ) -> Result<Response, Error> {
+    let (url, method, body) = (attempt.url, attempt.method, attempt.body);
     let secure = match url.scheme() {
         "http" => false,
         "https" => true,
@@ -187,7 +257,7 @@ async fn once(
         ));
     }
     shared.count_http(1, body.len() as u64);
-    let request = build(shared, url, method, headers, body, authorization).await?;
+    let request = build(shared, attempt).await?;
     let connect = ConnectRequest {
         scheme: url.scheme().into(),
         host: name.clone(),
@@ -250,23 +320,23 @@ async fn once(
 
 async fn build(
     shared: &StepShared,
-    url: &Url,
-    method: &Method,
-    headers: &[(String, String)],
-    body: &Bytes,
-    authorization: &Authorization,
+    attempt: &Attempt<'_>,
 ) -> Result<hyper::Request<Full<Bytes>>, Error> {
-    let target = match url.query() {
-        Some(query) => format!("{}?{query}", url.path()),
-        None => url.path().to_owned(),
-    };
-    let mut request = hyper::Request::new(Full::new(body.clone()));
-    *request.method_mut() = method.clone();
-    *request.uri_mut() = target
+    let Attempt {
+        url,
+        method,
+        headers,
+        body,
+        authorization,
+        digest,
+    } = attempt;
+    let mut request = hyper::Request::new(Full::new(Bytes::clone(body)));
+    *request.method_mut() = Method::clone(method);
+    *request.uri_mut() = target(url)
         .parse()
         .map_err(|error| Error::Invalid(format!("{url}: {error}")))?;
     let map = request.headers_mut();
-    for (name, value) in headers {
+    for (name, value) in *headers {
         let lower = name.to_ascii_lowercase();
         if FORBIDDEN.contains(&lower.as_str()) || lower.starts_with("proxy-") {
             return Err(Error::Invalid(format!(
@@ -296,35 +366,22 @@ async fn build(
             "capstan/",
             env!("CARGO_PKG_VERSION")
         )));
-    let secret = async |name: &str| {
-        if !shared.component.allows_secret(name) {
-            return Err(shared.deny(
-                "secrets",
-                name,
-                format!("grants: {{ secrets: [\"{name}\"] }}"),
-            ));
-        }
-        shared
-            .broker
-            .secret(shared.id, name)
-            .await
-            .map_err(|error| shared.broker_error(error))
-    };
     match authorization {
         Authorization::None => {}
         Authorization::Basic((user, name)) => {
-            let password = secret(name).await?;
+            let password = secret(shared, name).await?;
             let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
             map.insert(AUTHORIZATION, header(&value)?);
         }
         Authorization::Bearer(name) => {
-            let token = secret(name).await?;
+            let token = secret(shared, name).await?;
             map.insert(AUTHORIZATION, header(&format!("Bearer {token}"))?);
         }
+        // The first request goes without: it brings the challenge.
         Authorization::Digest(_) => {
-            return Err(Error::Other(
-                "this host does not do Digest authentication yet; use Basic over https".into(),
-            ));
+            if let Some(answer) = digest {
+                map.insert(AUTHORIZATION, header(answer)?);
+            }
         }
         Authorization::AwsSigv4((service, region)) => {
             if !shared.component.allows_signing(service) {
