@@ -13,5 +13,6 @@ mod crash;
 mod downloads;
 mod escapes;
 mod limits;
+mod packages;
 mod scenarios;
 mod support;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::decide::StepDirectories;
 use crate::grant::{AccessSet, FileAccess, FileRule, Grant, HostRule};
 use crate::pattern::is_normal_path;
 use crate::template::{Place, resolve};
@@ -236,8 +237,7 @@ fn rule(scheme: &str, host: String, port: Option<u16>, path: Option<String>) -> 
 pub(crate) fn manifest_text(
     text: &str,
     inputs: &Value,
-    work: &str,
-    downloads: &str,
+    directories: &StepDirectories,
 ) -> Option<String> {
     let mut out = String::new();
     let mut rest = text;
@@ -246,8 +246,9 @@ pub(crate) fn manifest_text(
         let end = rest[start..].find('}')?;
         let name = &rest[start + 2..start + end];
         match name {
-            "context.workDirectory" => out.push_str(work),
-            "context.downloadsDirectory" => out.push_str(downloads),
+            "context.workDirectory" => out.push_str(&directories.work),
+            "context.downloadsDirectory" => out.push_str(&directories.downloads),
+            "context.dataDirectory" => out.push_str(&directories.data),
             _ => out.push_str(&input(inputs, name.strip_prefix("inputs.")?)?),
         }
         rest = &rest[start + end + 1..];

@@ -40,6 +40,8 @@ pub struct StepDirectories {
     pub work: String,
     /// Shared by the steps of the run.
     pub downloads: String,
+    /// The action's own, kept between runs; only for those that ask for it and are granted it.
+    pub data: String,
     /// `/tmp` where that is private; empty where it is not.
     pub temporary: String,
 }
@@ -349,14 +351,7 @@ impl Policy {
             return granted.clone();
         }
         let requests = &manifest.capabilities;
-        let bind = |text: &str| {
-            manifest_text(
-                text,
-                &step.inputs,
-                &step.directories.work,
-                &step.directories.downloads,
-            )
-        };
+        let bind = |text: &str| manifest_text(text, &step.inputs, &step.directories);
         let mut wanted = Grant {
             may_lack: granted.may_lack.clone(),
             environment: granted.environment.clone(),

@@ -9,7 +9,8 @@ use serde_json::Value;
 pub const MANIFEST_SECTION: &str = "capstan:manifest@1";
 
 /// Everything a component says of itself. Strings may hold `${inputs.KEY}`, bound to the step's inputs (keys
-/// without regard to case), and `${context.workDirectory}` or `${context.downloadsDirectory}`.
+/// without regard to case), and `${context.workDirectory}`, `${context.downloadsDirectory}`
+/// or `${context.dataDirectory}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Manifest {
@@ -32,6 +33,17 @@ pub struct Manifest {
     /// What a normal run uses.
     #[serde(default)]
     pub limits: Option<Value>,
+}
+
+impl Manifest {
+    /// Whether the component asks for a folder that outlives runs.
+    #[must_use]
+    pub fn keeps_data(&self) -> bool {
+        self.capabilities
+            .files
+            .iter()
+            .any(|request| request.path.contains("${context.dataDirectory}"))
+    }
 }
 
 /// Requested capabilities by kind.

@@ -111,7 +111,10 @@ impl ActionRegistry {
     /// # Errors
     /// None so far; what is wrong with a component is told when it is used.
     pub fn find(&self, action: &str) -> Result<Option<&Action>, RunnerError> {
-        let stem = action.strip_prefix("aws:").map(kebab);
+        let stem = action.strip_prefix("aws:").map(|name| match name {
+            "updateSsmAgent" => "update-agent".to_owned(),
+            name => kebab(name),
+        });
         if let Some(stem) = stem
             && let Some(found) = self
                 .actions

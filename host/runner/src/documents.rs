@@ -99,6 +99,65 @@ mainSteps:
 "#,
     ),
     (
+        "AWS-ConfigureAWSPackage",
+        r#"schemaVersion: "2.2"
+description: Install or remove a package.
+parameters:
+  action:
+    type: String
+    description: Whether to install or to remove.
+    allowedValues: [Install, Uninstall]
+  installationType:
+    type: String
+    description: How another version is replaced.
+    allowedValues: [Uninstall and reinstall, In-place update]
+    default: Uninstall and reinstall
+  name:
+    type: String
+    description: The package, or its ARN.
+  version:
+    type: String
+    description: The newest one when empty.
+    default: ""
+  additionalArguments:
+    type: StringMap
+    description: Variables for the package's scripts; their names begin with SSM_.
+    default: {}
+mainSteps:
+  - name: configurePackage
+    action: aws:configurePackage
+    inputs:
+      name: "{{ name }}"
+      action: "{{ action }}"
+      version: "{{ version }}"
+      installationType: "{{ installationType }}"
+      additionalArguments: "{{ additionalArguments }}"
+"#,
+    ),
+    (
+        "AWS-UpdateSSMAgent",
+        r#"schemaVersion: "1.2"
+description: Update the agent of this node.
+parameters:
+  version:
+    type: String
+    description: The newest one when empty.
+    default: ""
+  allowDowngrade:
+    type: String
+    description: Whether an older version may replace a newer one.
+    allowedValues: ["true", "false"]
+    default: "false"
+runtimeConfig:
+  aws:updateSsmAgent:
+    properties:
+      agentName: amazon-ssm-agent
+      source: https://s3.{Region}.amazonaws.com/amazon-ssm-{Region}/ssm-agent-manifest.json
+      allowDowngrade: "{{ allowDowngrade }}"
+      targetVersion: "{{ version }}"
+"#,
+    ),
+    (
         "AWS-Noop",
         r#"schemaVersion: "2.2"
 description: Do nothing, with success.

@@ -209,6 +209,7 @@ pub(crate) fn plan(
         let directories = StepDirectories {
             work: format!("/run-folder/{}", step.name),
             downloads: "/run-folder/downloads".into(),
+            data: runner.state.data(&step.action).display().to_string(),
             temporary: "/tmp".into(),
         };
         let prepared = prepare(

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use capstan_document::ResolvedDocument;
-use capstan_policy::{Confinement, Grant, GrantCheck, StepDirectories, Subject};
+use capstan_document::{ResolvedDocument, ResolvedStep};
+use capstan_policy::{Confinement, Grant, GrantCheck, Manifest, StepDirectories, Subject};
 use capstan_runtime::EventSink;
 use capstan_runtime::worker::{WorkerHandle, WorkerOptions};
 
@@ -14,7 +14,7 @@ use crate::broker::Supervisor;
 use crate::control::{Observer, RunControl};
 use crate::error::RunnerError;
 use crate::run::Runner;
-use crate::step::folder_name;
+use crate::state::{folder_name, make_private};
 
 /// Documents within documents.
 pub(crate) const MAX_DEPTH: usize = 3;
@@ -109,6 +109,12 @@ impl Session {
         for step in &document.steps {
             names.outputs.insert(folder_name(&step.action));
             names.work.insert(step.name.clone());
+            // It has to be there before the worker confines itself.
+            if let Some(action) = self.runner.actions.find(&step.action)?
+                && action.manifest().is_ok_and(Manifest::keeps_data)
+            {
+                make_private(&self.runner.state.data(&step.action))?;
+            }
         }
         match names
             .outputs
@@ -128,10 +134,11 @@ impl Session {
 
     /// The folders of a step. The private `/tmp` has its own name only where there is a mount namespace, which is
     /// known once the worker is there; the grant names both.
-    pub(crate) fn directories(&self, step: &str) -> StepDirectories {
+    pub(crate) fn directories(&self, step: &ResolvedStep) -> StepDirectories {
         StepDirectories {
-            work: self.folder.join(step).display().to_string(),
+            work: self.folder.join(&step.name).display().to_string(),
             downloads: self.folder.join("downloads").display().to_string(),
+            data: self.runner.state.data(&step.action).display().to_string(),
             temporary: "/tmp".into(),
         }
     }

@@ -13,6 +13,19 @@ pub struct StateFolder {
     cache: PathBuf,
 }
 
+/// An action as the name of one folder: whatever a document writes there, it leads nowhere else.
+pub(crate) fn folder_name(action: &str) -> String {
+    let name: String = action
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+        .collect();
+    if name.trim_matches('.').is_empty() {
+        "action".to_owned()
+    } else {
+        name
+    }
+}
+
 /// Makes a folder for this user alone, with the missing ones above it.
 pub(crate) fn make_private(path: &Path) -> Result<(), RunnerError> {
     fs::DirBuilder::new()
@@ -117,6 +130,14 @@ impl StateFolder {
         self.root.join("runs").join(run_id).join("journal.jsonl")
     }
 
+    /// What an action keeps between runs: `data/NAMESPACE/NAME`.
+    #[must_use]
+    pub fn data(&self, action: &str) -> PathBuf {
+        let (namespace, name) = action.split_once(':').unwrap_or(("none", action));
+        let data = self.root.join("data");
+        data.join(folder_name(namespace)).join(folder_name(name))
+    }
+
     /// The receipts of all runs.
     #[must_use]
     pub fn receipts(&self) -> PathBuf {
@@ -149,7 +170,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::StateFolder;
+    use super::{StateFolder, folder_name};
     use crate::testing::Folder;
 
     #[test]
@@ -168,5 +189,17 @@ mod tests {
                 .to_string()
                 .contains("by others")
         );
+    }
+
+    #[test]
+    fn an_action_is_one_folder() {
+        for (action, folder) in [
+            ("aws:runShellScript", "awsrunShellScript"),
+            ("x:/../../../etc", "x......etc"),
+            ("..", "action"),
+            (":", "action"),
+        ] {
+            assert_eq!(folder_name(action), folder);
+        }
     }
 }

@@ -23,6 +23,7 @@ use crate::plan::{Prepared, Will, document_subject, prepare, subject};
 use crate::receipts;
 use crate::result::{StepResult, StepStatus};
 use crate::session::{Session, StepRights, Used};
+use crate::state::folder_name;
 
 /// What the sets of inputs before the present one came to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -84,19 +85,6 @@ fn unix_millis(after: Duration) -> u64 {
     now.saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// A step's action as the name of one folder: whatever a document writes there, it leads nowhere else.
-pub(crate) fn folder_name(action: &str) -> String {
-    let name: String = action
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
-        .collect();
-    if name.trim_matches('.').is_empty() {
-        "action".to_owned()
-    } else {
-        name
-    }
-}
-
 impl<'a> StepRun<'a> {
     pub(crate) fn new(
         session: &'a Arc<Session>,
@@ -128,7 +116,7 @@ impl<'a> StepRun<'a> {
     /// Looks whether the step runs at all. None when it does; else its result is set.
     pub(crate) fn prepare(&mut self) -> Result<Option<Prepared<'a>>, RunnerError> {
         let subject = subject(self.document, self.step);
-        let directories = self.session.directories(&self.step.name);
+        let directories = self.session.directories(self.step);
         let prepared = prepare(
             &self.session.runner,
             self.schema_version,
@@ -295,7 +283,7 @@ impl<'a> StepRun<'a> {
             &session.runner.policy.run_limits(),
             session.used(),
         );
-        let directories = session.directories(&self.step.name);
+        let directories = session.directories(self.step);
         crate::state::make_private(&PathBuf::from(&directories.work))?;
         let sink = self.sink();
         let (id, rights) = session.register(StepRights {
@@ -323,6 +311,7 @@ impl<'a> StepRun<'a> {
                 platform: runner.node.platform.clone(),
                 work_directory: directories.work,
                 downloads_directory: directories.downloads,
+                data_directory: directories.data,
                 deadline_unix_millis: unix_millis(Duration::from_millis(limits.wall_millis)),
                 environment: self.step.environment.clone(),
                 region: runner.node.region.clone(),
@@ -395,7 +384,7 @@ impl<'a> StepRun<'a> {
                 "PATH",
                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             );
-            set("HOME", &self.session.directories(&self.step.name).work);
+            set("HOME", &self.session.directories(self.step).work);
             set("TMPDIR", "/tmp");
         }
         set("SSM_COMMAND_ID", &self.session.run_id);
@@ -809,7 +798,7 @@ pub(crate) async fn run_nested(
 mod tests {
     use capstan_policy::Limits;
 
-    use super::{Used, folder_name, remaining};
+    use super::{Used, remaining};
 
     #[test]
     fn a_step_gets_its_own_limit_or_what_the_run_has_left() {
@@ -830,18 +819,6 @@ mod tests {
             };
             remaining(&mut step, &limits(whole), used);
             assert_eq!(step.fuel, expected, "{own} of {whole}");
-        }
-    }
-
-    #[test]
-    fn an_action_is_one_folder() {
-        for (action, folder) in [
-            ("aws:runShellScript", "awsrunShellScript"),
-            ("x:/../../../etc", "x......etc"),
-            ("..", "action"),
-            (":", "action"),
-        ] {
-            assert_eq!(folder_name(action), folder);
         }
     }
 }

@@ -308,6 +308,7 @@ fn context(shared: &StepShared) -> action::Context {
         },
         work_directory: context.work_directory,
         downloads_directory: context.downloads_directory,
+        data_directory: context.data_directory,
         deadline: context.deadline_unix_millis,
         environment: context.environment.into_iter().collect(),
     }
@@ -478,10 +479,6 @@ fn report(
         counters
             .child_peak_memory
             .fetch_max(usage.peak_memory_bytes, Ordering::Relaxed);
-        for path in &usage.dropped {
-            let hint = "it was made or changed beside a granted file and was dropped; grant its folder to keep it";
-            shared.note_denial("files", path, hint);
-        }
         if usage.out_of_memory {
             let failed = !matches!(
                 outcome,
@@ -500,6 +497,10 @@ fn report(
                 );
             }
         }
+    }
+    for path in shared.sandbox.commit_files() {
+        let hint = "it was made or changed beside a granted file and was dropped; grant its folder to keep it";
+        shared.note_denial("files", &path, hint);
     }
     let record = std::mem::take(&mut *shared.record());
     StepReport {

@@ -90,6 +90,7 @@ pub struct StepContext {
     pub platform: Platform,
     pub work_directory: String,
     pub downloads_directory: String,
+    pub data_directory: String,
     pub deadline_unix_millis: u64,
     pub environment: BTreeMap<String, String>,
     pub region: String,

@@ -161,7 +161,7 @@ impl Cgroup {
 
     /// Sets the limits of a step and forgets what the last one used.
     pub(crate) fn set_limits(&self, limits: &Limits) {
-        let wanted = (limits.child_memory_bytes, u64::from(limits.processes));
+        let wanted = (limits.child_memory_bytes, limits.processes);
         let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
         let unchanged = set.replace(wanted) == Some(wanted);
         for controller in &self.controllers {

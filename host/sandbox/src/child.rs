@@ -97,8 +97,6 @@ pub struct StepUsage {
     pub peak_memory_bytes: u64,
     /// The kernel ended a process because the step's memory was used up.
     pub out_of_memory: bool,
-    /// What was made or changed beside single files, and was dropped.
-    pub dropped: Vec<String>,
 }
 
 /// The confinement of one step's programs.
@@ -181,6 +179,14 @@ impl Sandbox {
             limits: limits.clone(),
             memory_kills_before: self.cgroup.as_ref().map_or(0, Cgroup::out_of_memory_kills),
         })
+    }
+
+    /// Brings what was written to single files, by programs or by the component, over into their real folders; to be
+    /// called at the end of a step, when nobody writes any more. Returns what was made or changed beside them, which
+    /// is dropped.
+    #[must_use]
+    pub fn commit_files(&self) -> Vec<String> {
+        self.overlays.iter().flat_map(Overlay::commit).collect()
     }
 
     /// Ends every process of the current step, where a process namespace tells which they are.
@@ -401,12 +407,6 @@ impl StepSandbox {
                         .max()
                         .unwrap_or(0)
                 }),
-            dropped: self
-                .sandbox
-                .overlays
-                .iter()
-                .flat_map(Overlay::commit)
-                .collect(),
             out_of_memory: cgroup
                 .is_some_and(|cgroup| cgroup.out_of_memory_kills() > self.memory_kills_before),
         }
