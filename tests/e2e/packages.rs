@@ -17,8 +17,13 @@ fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Puts version `version` of the package `tool` into a repository folder. Its scripts write to `log`.
-fn publish(repository: &Path, version: &str, log: &Path, scripts: &[(&str, &str)]) {
+/// Puts a version of a package into a repository folder. Its scripts write to `log`.
+pub fn publish(
+    repository: &Path,
+    (package, version): (&str, &str),
+    log: &Path,
+    scripts: &[(&str, &str)],
+) {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default().unix_permissions(0o755);
     for (name, body) in scripts {
@@ -36,8 +41,8 @@ fn publish(repository: &Path, version: &str, log: &Path, scripts: &[(&str, &str)
         "files": { "tool.zip": { "checksums": { "sha256": hex(&archive) } } },
     });
     for folder in [
-        repository.join("tool"),
-        repository.join("tool").join(version),
+        repository.join(package),
+        repository.join(package).join(version),
     ] {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("tool.zip"), &archive).unwrap();
@@ -70,7 +75,7 @@ impl Packages {
     fn publish(&self, version: &str, scripts: &[(&str, &str)]) {
         publish(
             &self.machine.path("repository"),
-            version,
+            ("tool", version),
             &self.machine.path("log/scripts"),
             scripts,
         );

@@ -304,6 +304,52 @@ fn a_baseline_changes_the_granted_files_and_no_others() {
 }
 
 #[test]
+fn the_baseline_example_runs_as_it_is_shipped() {
+    if !is_root() {
+        return;
+    }
+    let machine = Machine::new();
+    let (arguments, sshd, sysctl) = baseline(&machine);
+    let rules = machine.path("etc/audit/rules.d");
+    std::fs::create_dir_all(&rules).unwrap();
+    let packages = machine.path("packages");
+    let script = format!("echo -w /etc/passwd > {}/base.rules", rules.display());
+    crate::packages::publish(
+        &packages,
+        ("audit-rules", "3.1"),
+        &rules.join("log"),
+        &[("install.sh", &script)],
+    );
+    let server = HttpServer::start(move |request| {
+        std::fs::read(packages.join(request.path.trim_start_matches('/')))
+            .map_or_else(|_| HttpResponse::status(404), HttpResponse::ok)
+    });
+    let policy = std::fs::read_to_string(&arguments[1])
+        .unwrap()
+        .replace("https://packages.example.com", &server.url(""))
+        .replace("/var/lib/capstan", &machine.state().display().to_string())
+        .replace("/etc/audit/rules.d", &rules.display().to_string());
+    std::fs::write(&arguments[1], policy).unwrap();
+    let parameters = format!(
+        "SshdConfig={},SysctlFile={},Repository={}",
+        sshd.display(),
+        sysctl.display(),
+        server.url("")
+    );
+    let run = machine
+        .run_file(
+            &repository().join("examples/baseline/baseline.yaml"),
+            &["--policy", &arguments[1], "--parameters", &parameters],
+        )
+        .success();
+    assert_eq!(run.stdout(2), "audit-rules 3.1 is installed\n");
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    assert_eq!(read(&rules.join("base.rules")), "-w /etc/passwd\n");
+    assert!(read(&sshd).contains("PasswordAuthentication no"));
+    assert!(read(&sysctl).contains("accept_redirects = 0"));
+}
+
+#[test]
 fn the_example_of_the_readme_runs() {
     let machine = Machine::new();
     let run = machine
