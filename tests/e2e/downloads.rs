@@ -389,3 +389,41 @@ fn a_repository_is_cloned_with_git() {
     let run = fetch(&machine, "Git", &info, "true", &grants, &[]).expect(1, "Failed");
     assert!(run.json.to_string().contains("https URL"), "{:#}", run.json);
 }
+
+#[test]
+fn a_secret_is_shown_and_kept_nowhere() {
+    let server = HttpServer::start(|request| {
+        let sent = request.header("authorization").unwrap_or_default();
+        HttpResponse::ok(format!("sent {sent}\nplain pass word\n"))
+    });
+    let machine = Machine::new();
+    put_secret(&machine, "/web/password", "pass word");
+    let info = json!({
+        "url": server.url("/echo"), "allowInsecureDownload": true, "authMethod": "Basic",
+        "username": "me", "password": "{{ssm-secure:/web/password}}",
+    });
+    let grants = format!("hosts: [\"{}\"], secrets: [/web/password]", server.url(""));
+    let run = fetch(&machine, "HTTP", &info, "cat /tmp/got", &grants, &[]).success();
+    assert!(run.stdout(1).contains("plain ****\n"), "{:#}", run.json);
+    // What the component may read of its own accord it may also send elsewhere; what is written down is clean.
+    let id = run.json["runId"].as_str().unwrap();
+    let kept = [
+        run.json.to_string(),
+        run.stderr.clone(),
+        walk(&machine.state().join("runs")),
+        std::fs::read_to_string(machine.state().join("receipts.jsonl")).unwrap(),
+        walk(
+            &machine
+                .state()
+                .join("document/orchestration")
+                .join(id)
+                .join("awsrunShellScript"),
+        ),
+    ];
+    assert!(kept[4].contains("plain ****"), "{}", kept[4]);
+    for text in &kept {
+        for form in ["pass word", "cGFzcyB3b3Jk", "bWU6cGFzcyB3b3Jk"] {
+            assert!(!text.contains(form), "{form} in {text}");
+        }
+    }
+}

@@ -13,10 +13,10 @@ use capstan_runtime::{
 };
 
 use crate::credentials;
+use crate::nested;
 use crate::parameters::ParameterKind;
 use crate::result::StepStatus;
 use crate::session::{MAX_DEPTH, Session, StepRights};
-use crate::step;
 
 /// Serves the worker of a session. Nothing that the worker says of its rights is believed.
 pub(crate) struct Supervisor {
@@ -87,7 +87,10 @@ impl Broker for Supervisor {
             .map_err(|error| BrokerError::Io(error.to_string()))?;
         match found {
             None => Err(BrokerError::NotFound(format!("the secret {name}"))),
-            Some(found) if found.kind == ParameterKind::SecureString => Ok(found.value),
+            Some(found) if found.kind == ParameterKind::SecureString => {
+                session.secrets.learn(&found.value);
+                Ok(found.value)
+            }
             Some(_) => Err(BrokerError::Invalid(format!(
                 "the parameter {name} is not a SecureString"
             ))),
@@ -150,7 +153,7 @@ impl Broker for Supervisor {
                 "documents can be nested {MAX_DEPTH} deep, and this would be deeper"
             )));
         }
-        let result = step::run_nested(&session, &rights, request).await?;
+        let result = nested::run_nested(&session, &rights, request).await?;
         if result.status == StepStatus::SuccessAndReboot {
             rights.reboot.store(true, Ordering::SeqCst);
         }

@@ -14,6 +14,7 @@ use crate::broker::Supervisor;
 use crate::control::{Observer, RunControl};
 use crate::error::RunnerError;
 use crate::run::Runner;
+use crate::secrets::Secrets;
 use crate::state::{folder_name, make_private};
 
 /// Documents within documents.
@@ -25,6 +26,7 @@ pub(crate) struct Session {
     pub(crate) folder: PathBuf,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) control: RunControl,
+    pub(crate) secrets: Arc<Secrets>,
     ceiling: Grant,
     worker: tokio::sync::Mutex<Option<Arc<WorkerHandle>>>,
     next_step: AtomicU64,
@@ -91,6 +93,7 @@ impl Session {
             folder,
             observer,
             control,
+            secrets: Arc::default(),
             ceiling,
             worker: tokio::sync::Mutex::new(None),
             next_step: AtomicU64::new(1),

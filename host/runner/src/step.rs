@@ -1,17 +1,17 @@
 //! Running one step: from its resolved inputs to its result.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use capstan_document::{Document, ResolvedStep};
+use capstan_document::ResolvedStep;
 use capstan_policy::{Decision, GrantCheck, Limits, Subject};
 use capstan_runtime::worker::ensure_compiled;
 use capstan_runtime::{
-    BrokerError, Call, CompileCache, DocumentRequest, Event, EventSink, FailureKind, OutputStream,
-    Status, StepContext, StepEvent, StepOutcome, StepReport, StepRequest, StopReason, Usage, Wake,
+    Call, CompileCache, Event, EventSink, FailureKind, OutputStream, Status, StepContext,
+    StepEvent, StepOutcome, StepReport, StepRequest, StopReason, Usage, Wake,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -19,9 +19,10 @@ use serde_json::{Map, Value};
 use crate::error::RunnerError;
 use crate::flow::{EXIT_FAILURE, EXIT_SUCCESS, Next, after, merge, of_exit_code};
 use crate::output::{StepOutput, combined};
-use crate::plan::{Prepared, Will, document_subject, prepare, subject};
+use crate::plan::{Prepared, Will, prepare, subject};
 use crate::receipts;
 use crate::result::{StepResult, StepStatus};
+use crate::secrets::CleanStream;
 use crate::session::{Session, StepRights, Used};
 use crate::state::folder_name;
 
@@ -74,6 +75,7 @@ pub(crate) struct StepRun<'a> {
     pub(crate) parent: Option<EventSink>,
     pub(crate) result: StepResult,
     output: Arc<Mutex<StepOutput>>,
+    clean: Arc<Mutex<HashMap<OutputStream, CleanStream>>>,
 }
 
 fn now() -> String {
@@ -110,6 +112,7 @@ impl<'a> StepRun<'a> {
             parent: None,
             result,
             output: Arc::new(Mutex::new(StepOutput::new(session.folder.clone(), folders))),
+            clean: Arc::default(),
         }
     }
 
@@ -136,7 +139,7 @@ impl<'a> StepRun<'a> {
         Ok(None)
     }
 
-    fn end(&mut self, status: StepStatus, detail: &str, exit_code: i32, message: &str) {
+    pub(crate) fn end(&mut self, status: StepStatus, detail: &str, exit_code: i32, message: &str) {
         self.result.status = status;
         self.result.status_detail = detail.to_owned();
         self.result.exit_code = exit_code;
@@ -161,7 +164,61 @@ impl<'a> StepRun<'a> {
         self.result.exit_code = 137;
     }
 
+    /// Takes what the worker tells, without the secrets in it.
     fn sink(&self) -> EventSink {
+        let (deliver, secrets, streams) = (
+            self.deliver(),
+            Arc::clone(&self.session.secrets),
+            Arc::clone(&self.clean),
+        );
+        Arc::new(move |mut event| {
+            match &mut event {
+                StepEvent::Output { stream, data } => {
+                    let mut streams = streams.lock().unwrap_or_else(PoisonError::into_inner);
+                    *data = streams.entry(*stream).or_default().push(&secrets, data);
+                    if data.is_empty() {
+                        return;
+                    }
+                }
+                StepEvent::Progress { note, .. } => secrets.clean(note),
+                StepEvent::Log {
+                    message, fields, ..
+                } => {
+                    secrets.clean(message);
+                    if let Some(fields) = fields {
+                        secrets.clean(fields);
+                    }
+                }
+            }
+            deliver(event);
+        })
+    }
+
+    /// Passes on what was held back of the output: nothing more comes.
+    fn release(&self) {
+        let mut streams = self.clean.lock().unwrap_or_else(PoisonError::into_inner);
+        let deliver = self.deliver();
+        for (stream, rest) in streams.iter_mut() {
+            let data = rest.finish();
+            if !data.is_empty() {
+                deliver(StepEvent::Output {
+                    stream: *stream,
+                    data,
+                });
+            }
+        }
+    }
+
+    /// A report without secrets.
+    fn clean_report(&self, report: StepReport) -> StepReport {
+        let cleaned = serde_json::to_value(&report).and_then(|mut value| {
+            self.session.secrets.clean_value(&mut value);
+            serde_json::from_value(value)
+        });
+        cleaned.unwrap_or_else(|error| crashed(&format!("its report cannot be read: {error}")))
+    }
+
+    fn deliver(&self) -> EventSink {
         let (output, observer, index) = (
             Arc::clone(&self.output),
             Arc::clone(&self.session.observer),
@@ -191,7 +248,9 @@ impl<'a> StepRun<'a> {
     }
 
     fn emit(&self, event: StepEvent) {
+        self.release();
         (self.sink())(event);
+        self.release();
     }
 
     /// Runs the sets of inputs, all of them or from the one that waited.
@@ -338,7 +397,9 @@ impl<'a> StepRun<'a> {
             }
         };
         session.unregister(id);
+        self.release();
         let mut report = match result {
+            Ok(report) if session.secrets.any() => self.clean_report(report),
             Ok(report) => report,
             Err(error) => {
                 session.drop_worker().await;
@@ -698,100 +759,6 @@ fn stopped(reason: StopReason, why: &str) -> StepReport {
         children: Vec::new(),
         enforced: Default::default(),
     }
-}
-
-/// What a nested document came to.
-pub(crate) struct Nested {
-    pub(crate) status: StepStatus,
-    pub(crate) exit_code: i32,
-}
-
-/// Runs a document within a step: the same worker, the same output, and no more rights than the step's document.
-pub(crate) async fn run_nested(
-    session: &Arc<Session>,
-    rights: &Arc<StepRights>,
-    request: DocumentRequest,
-) -> Result<Nested, BrokerError> {
-    let invalid = |error: &dyn std::fmt::Display| BrokerError::Invalid(error.to_string());
-    let document =
-        Document::parse(&request.content, &request.name).map_err(|error| invalid(&error))?;
-    let arguments: BTreeMap<String, Value> = match request.parameters {
-        Value::Object(map) => map
-            .into_iter()
-            .filter(|(_, value)| !value.is_null())
-            .collect(),
-        Value::Null => BTreeMap::new(),
-        _ => {
-            return Err(BrokerError::Invalid(
-                "the parameters of a nested document are a mapping".into(),
-            ));
-        }
-    };
-    let bound = document.bind(&arguments).map_err(|error| invalid(&error))?;
-    let stored = session
-        .runner
-        .parameters
-        .resolve(&bound.parameter_store_references())
-        .map_err(|error| invalid(&error))?;
-    let resolved = bound.resolve(&stored).map_err(|error| invalid(&error))?;
-    let mut ancestors = rights.subject.ancestors.clone();
-    ancestors.push(Subject {
-        ancestors: Vec::new(),
-        ..rights.subject.clone()
-    });
-    let subject = document_subject(
-        &session.runner,
-        &request.name,
-        document.sha256(),
-        &resolved.parameters,
-        ancestors,
-    );
-    session.claim(&resolved).map_err(|error| invalid(&error))?;
-    let mut nested = Nested {
-        status: StepStatus::Success,
-        exit_code: 0,
-    };
-    let mut stopped = false;
-    for step in &resolved.steps {
-        if stopped && !step.flow.finally_step {
-            continue;
-        }
-        let mut run = StepRun::new(
-            session,
-            &resolved.schema_version,
-            step,
-            &subject,
-            rights.index,
-        );
-        run.depth = rights.depth + 1;
-        run.parent = Some(Arc::clone(&rights.events));
-        run.result.attempt = 1;
-        let control = &session.control;
-        if control.is_killed() || (control.is_cancelled() && !run.is_final()) {
-            run.cancel();
-        } else if let Some(prepared) = run.prepare().map_err(|error| invalid(&error))? {
-            let future: std::pin::Pin<
-                Box<dyn Future<Output = Result<Option<Suspension>, RunnerError>> + Send + '_>,
-            > = Box::pin(run.run(&prepared, None));
-            if let Some(suspension) = future.await.map_err(|error| invalid(&error))?
-                && suspension.wake != Wake::Reboot
-            {
-                run.end(
-                    StepStatus::Failed,
-                    "Failed",
-                    1,
-                    "a step of a nested document cannot wait",
-                );
-            }
-        }
-        let next = run.finish();
-        nested.status = merge(nested.status, run.result.status);
-        if nested.exit_code == 0 {
-            nested.exit_code = run.result.exit_code;
-        }
-        stopped = stopped || next != Next::Go;
-    }
-    Ok(nested)
 }
 
 #[cfg(test)]
