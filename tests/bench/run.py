@@ -44,9 +44,16 @@ def cases(folder):
     yield "capstan, 10 steps, trusted-host", [*capstan, "--profile", "trusted-host", document(folder, STEPS, "true")]
     yield "sh, 10 times sh -c :", ["/bin/sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do /bin/sh -c :; done"]
     if shutil.which("ansible-playbook"):
-        yield "ansible-core, 10 tasks", ["ansible-playbook", "-i", "localhost,", str(playbook)]
+        yield "ansible-core, 10 tasks", ["ansible-playbook", "-i", "localhost,", "-e", f"ansible_python_interpreter={sys.executable}", str(playbook)]
     if shutil.which("pyinfra"):
         yield "pyinfra, 10 operations", ["pyinfra", "-y", "@local", str(deploy)]
+
+
+def peak(command, env, folder):
+    """The resident size of the largest process of a run, in MiB."""
+    process = subprocess.Popen(command, env=env, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, _, usage = os.wait4(process.pid, 0)
+    return usage.ru_maxrss / 1024
 
 
 def main():
@@ -71,7 +78,8 @@ def main():
         base = statistics.median(times["capstan, 10 steps"])
         for label, list_ in times.items():
             median = statistics.median(list_)
-            print(f"{label:34} median {median:8.1f} ms   {median / base:6.2f} times capstan's 10 steps")
+            memory = peak(dict(runs)[label], env, name)
+            print(f"{label:34} median {median:8.1f} ms   {median / base:6.2f} times capstan's 10 steps   peak {memory:4.0f} MiB")
         once = statistics.median(times["sh, 10 times sh -c :"]) / STEPS
         step = statistics.median(steps)
         print(f"a confined step within a run       median {step:8.2f} ms   {step / once:6.2f} times a bare `sh -c :` ({once:.2f} ms)")
