@@ -222,6 +222,21 @@ impl StepShared {
         }
     }
 
+    /// The value of a secret that the component may use; the supervisor checks once more.
+    pub(crate) async fn secret(&self, name: &str) -> Result<String, wit::Error> {
+        if !self.component.allows_secret(name) {
+            return Err(self.deny(
+                "secrets",
+                name,
+                format!("grants: {{ secrets: [\"{name}\"] }}"),
+            ));
+        }
+        self.broker
+            .secret(self.id, name)
+            .await
+            .map_err(|error| self.broker_error(error))
+    }
+
     pub(crate) fn broker_error(&self, error: BrokerError) -> wit::Error {
         match error {
             BrokerError::Denied {

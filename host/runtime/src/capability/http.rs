@@ -105,7 +105,7 @@ async fn follow(
         };
         let mut response = once(shared, &attempt, deadline).await?;
         if let (401, Authorization::Digest((user, name))) = (response.status, &authorization) {
-            let password = secret(shared, name).await?;
+            let password = shared.secret(name).await?;
             attempt.digest = Some(answer_digest(&attempt, &response.headers, user, &password)?);
             response = once(shared, &attempt, deadline).await?;
         }
@@ -202,21 +202,6 @@ fn answer_digest(
         "{} does not do Digest authentication: {last}",
         attempt.url
     )))
-}
-
-async fn secret(shared: &StepShared, name: &str) -> Result<String, Error> {
-    if !shared.component.allows_secret(name) {
-        return Err(shared.deny(
-            "secrets",
-            name,
-            format!("grants: {{ secrets: [\"{name}\"] }}"),
-        ));
-    }
-    shared
-        .broker
-        .secret(shared.id, name)
-        .await
-        .map_err(|error| shared.broker_error(error))
 }
 
 async fn once(
@@ -369,12 +354,12 @@ async fn build(
     match authorization {
         Authorization::None => {}
         Authorization::Basic((user, name)) => {
-            let password = secret(shared, name).await?;
+            let password = shared.secret(name).await?;
             let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
             map.insert(AUTHORIZATION, header(&value)?);
         }
         Authorization::Bearer(name) => {
-            let token = secret(shared, name).await?;
+            let token = shared.secret(name).await?;
             map.insert(AUTHORIZATION, header(&format!("Bearer {token}"))?);
         }
         // The first request goes without: it brings the challenge.

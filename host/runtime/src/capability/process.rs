@@ -161,7 +161,7 @@ async fn start(shared: &Arc<StepShared>, command: Command) -> Result<Child, Erro
     let stdin = match command.stdin {
         Stdin::None => Stdio::Null,
         Stdin::Bytes(bytes) => feed(bytes)?,
-        Stdin::Secret(name) => feed(secret(shared, &name).await?.into_bytes())?,
+        Stdin::Secret(name) => feed(shared.secret(&name).await?.into_bytes())?,
     };
 
     let queue = Arc::new(Queue {
@@ -235,21 +235,6 @@ fn directory(shared: &StepShared, wanted: Option<String>) -> Result<PathBuf, Err
     }
 }
 
-async fn secret(shared: &StepShared, name: &str) -> Result<String, Error> {
-    if !shared.component.allows_secret(name) {
-        return Err(shared.deny(
-            "secrets",
-            name,
-            format!("grants: {{ secrets: [\"{name}\"] }}"),
-        ));
-    }
-    shared
-        .broker
-        .secret(shared.id, name)
-        .await
-        .map_err(|error| shared.broker_error(error))
-}
-
 /// What the action adds, then what the step has from its host, which is stronger.
 async fn environment(
     shared: &StepShared,
@@ -262,7 +247,7 @@ async fn environment(
         }
         let value = match value {
             EnvValue::Plain(value) => value,
-            EnvValue::Secret(secret_name) => secret(shared, &secret_name).await?,
+            EnvValue::Secret(secret_name) => shared.secret(&secret_name).await?,
         };
         env.insert(OsString::from(name), OsString::from(value));
     }
