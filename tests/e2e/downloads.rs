@@ -398,6 +398,14 @@ fn a_secret_is_shown_and_kept_nowhere() {
     });
     let machine = Machine::new();
     put_secret(&machine, "/web/password", "pass word");
+    // A word of the report's own must not break it.
+    put_secret(&machine, "/web/word", "Success");
+    let info = json!({
+        "url": server.url("/word"), "allowInsecureDownload": true, "authMethod": "Basic",
+        "username": "me", "password": "{{ssm-secure:/web/word}}",
+    });
+    let grants = format!("hosts: [\"{}\"], secrets: [/web/word]", server.url(""));
+    fetch(&machine, "HTTP", &info, "true", &grants, &[]).success();
     let info = json!({
         "url": server.url("/echo"), "allowInsecureDownload": true, "authMethod": "Basic",
         "username": "me", "password": "{{ssm-secure:/web/password}}",

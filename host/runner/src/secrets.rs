@@ -60,11 +60,6 @@ impl Secrets {
         }
     }
 
-    /// Whether there are any.
-    pub(crate) fn any(&self) -> bool {
-        self.known().is_some()
-    }
-
     fn known(&self) -> Option<Arc<Known>> {
         self.0
             .read()

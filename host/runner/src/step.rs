@@ -209,13 +209,39 @@ impl<'a> StepRun<'a> {
         }
     }
 
-    /// A report without secrets.
-    fn clean_report(&self, report: StepReport) -> StepReport {
-        let cleaned = serde_json::to_value(&report).and_then(|mut value| {
-            self.session.secrets.clean_value(&mut value);
-            serde_json::from_value(value)
-        });
-        cleaned.unwrap_or_else(|error| crashed(&format!("its report cannot be read: {error}")))
+    /// Takes secrets out of all that a report says in free text.
+    fn clean_report(&self, report: &mut StepReport) {
+        let secrets = &self.session.secrets;
+        match &mut report.outcome {
+            StepOutcome::Done { outputs, .. } => {
+                outputs
+                    .iter_mut()
+                    .for_each(|value| secrets.clean_value(value));
+            }
+            StepOutcome::Suspended { reason, .. } => secrets.clean(reason),
+            StepOutcome::Failure {
+                message, detail, ..
+            } => {
+                secrets.clean(message);
+                detail
+                    .iter_mut()
+                    .for_each(|value| secrets.clean_value(value));
+            }
+            StepOutcome::Stopped { message, .. } => secrets.clean(message),
+        }
+        for denial in &mut report.denials {
+            secrets.clean(&mut denial.target);
+            secrets.clean(&mut denial.hint);
+        }
+        for set in [&mut report.hosts_contacted, &mut report.files_written] {
+            *set = std::mem::take(set)
+                .into_iter()
+                .map(|mut text| {
+                    secrets.clean(&mut text);
+                    text
+                })
+                .collect();
+        }
     }
 
     fn deliver(&self) -> EventSink {
@@ -399,8 +425,10 @@ impl<'a> StepRun<'a> {
         session.unregister(id);
         self.release();
         let mut report = match result {
-            Ok(report) if session.secrets.any() => self.clean_report(report),
-            Ok(report) => report,
+            Ok(mut report) => {
+                self.clean_report(&mut report);
+                report
+            }
             Err(error) => {
                 session.drop_worker().await;
                 if session.control.is_killed() {
