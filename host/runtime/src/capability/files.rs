@@ -1,19 +1,25 @@
 //! `capstan:host/files`: files by absolute path, as far as granted.
 //!
-//! The grant is asked for the path as it was passed, and again for what it turns out to be once links are
-//! followed. The kernel has the last word: the worker is confined to the document's grants itself.
+//! The grant is asked for the path as it was passed, and again for what it turns out to be once links are followed.
+//! What is then opened is opened by that second path with no link allowed in it (`openat2` with
+//! `RESOLVE_NO_SYMLINKS`), and worked on through the handle: whoever puts a link in the way in between makes the
+//! call fail, and leads it nowhere. The kernel has the last word: the worker is confined to the document's grants.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use cap_std::fs::Dir;
 use capstan_policy::FileAccess;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat, openat2, renameat, unlinkat};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Resource;
 
-use super::{Answer, io};
+use super::{Answer, io as io_error};
 use crate::bindings::capstan::host::files::{Entry, Host, HostWriter, Kind, Metadata};
 use crate::bindings::capstan::host::types::Error;
 use crate::runtime::StepState;
@@ -23,8 +29,8 @@ use crate::tariff;
 /// A file that takes its name when it is complete.
 pub struct Writer {
     file: File,
-    temporary: PathBuf,
-    target: PathBuf,
+    place: Place,
+    temporary: OsString,
     mode: u32,
     hash: Sha256,
     written: u64,
@@ -35,12 +41,71 @@ pub struct Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         if !self.done && !self.keep {
-            let _ = fs::remove_file(&self.temporary);
+            let _ = unlinkat(&self.place.folder, &self.temporary, AtFlags::empty());
         }
     }
 }
 
-/// Asks the grant for a path and for where its links lead.
+/// Where something is or is to be: a folder, by handle, and a name in it.
+struct Place {
+    folder: OwnedFd,
+    name: OsString,
+    path: PathBuf,
+}
+
+/// Opens a path that has no links in it.
+fn open_plain(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    Ok(openat2(
+        CWD,
+        path,
+        flags | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
+    )?)
+}
+
+/// Opens for reading. A pipe without a writer does not hold the call up.
+fn open_to_read(path: &Path) -> io::Result<File> {
+    open_plain(path, OFlags::RDONLY | OFlags::NONBLOCK).map(File::from)
+}
+
+impl Place {
+    /// Of a path without links.
+    fn of(path: &Path) -> io::Result<Self> {
+        let name = path
+            .file_name()
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?;
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        Ok(Self {
+            folder: open_plain(parent, OFlags::PATH | OFlags::DIRECTORY)?,
+            name: name.to_owned(),
+            path: path.to_owned(),
+        })
+    }
+
+    /// Opens what is there, or makes it, but follows no link.
+    fn open(&self, name: &OsString, flags: OFlags, mode: u32) -> io::Result<File> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = openat(&self.folder, name, flags, Mode::from_raw_mode(mode))?;
+        Ok(file.into())
+    }
+
+    /// Removes what is there: a link itself, not where it leads.
+    fn remove(&self, recursive: bool) -> io::Result<()> {
+        match unlinkat(&self.folder, &self.name, AtFlags::empty()) {
+            // POSIX says the one for folders, Linux the other.
+            Err(rustix::io::Errno::PERM | rustix::io::Errno::ISDIR) => {}
+            result => return Ok(result?),
+        }
+        if recursive {
+            Dir::from(self.folder.try_clone()?).remove_dir_all(&self.name)
+        } else {
+            Ok(unlinkat(&self.folder, &self.name, AtFlags::REMOVEDIR)?)
+        }
+    }
+}
+
+/// Asks the grant for a path and for where its links lead; the answer has no links in it.
 fn check(shared: &StepShared, path: &str, access: FileAccess) -> Result<PathBuf, Error> {
     let refuse = |target: &str| {
         let word = serde_json::to_value(access)
@@ -66,9 +131,7 @@ fn check(shared: &StepShared, path: &str, access: FileAccess) -> Result<PathBuf,
                 .map_or_else(|| parent.clone(), |name| parent.join(name))
         })
     });
-    let Ok(real) = real else {
-        return Ok(given.to_owned());
-    };
+    let real = real.map_err(|error| io_error(&error, path))?;
     match real.to_str() {
         Some(text) if shared.component.allows_file(text, access) => Ok(real),
         Some(text) => Err(refuse(text)),
@@ -76,6 +139,34 @@ fn check(shared: &StepShared, path: &str, access: FileAccess) -> Result<PathBuf,
             "{path} leads to a name that is not UTF-8"
         ))),
     }
+}
+
+/// The place of a path whose last part is not followed if it is a link: for what acts on names.
+fn check_name(shared: &StepShared, path: &str, access: FileAccess) -> Result<Place, Error> {
+    if !shared.component.allows_file(path, access) {
+        // Says why, and writes it down.
+        check(shared, path, access)?;
+    }
+    let given = Path::new(path);
+    let (Some(parent), Some(name)) = (given.parent(), given.file_name()) else {
+        return Err(Error::Invalid(format!("{path} cannot be removed")));
+    };
+    let parent = fs::canonicalize(parent).map_err(|error| io_error(&error, path))?;
+    let real = parent.join(name);
+    match real.to_str() {
+        Some(text) if shared.component.allows_file(text, access) => {}
+        _ => {
+            return Err(shared.deny(
+                "files",
+                &real.to_string_lossy(),
+                format!(
+                    "grants: {{ files: [{{ path: {}, access: read-write }}] }}",
+                    real.display()
+                ),
+            ));
+        }
+    }
+    Place::of(&real).map_err(|error| io_error(&error, path))
 }
 
 fn kind(kind: fs::FileType) -> Kind {
@@ -100,8 +191,9 @@ impl Host for StepState {
             Ok(real) => real,
             Err(error) => return Ok(Err(error)),
         };
-        Ok(fs::metadata(&real)
-            .map_err(|error| io(&error, &path))
+        Ok(open_plain(&real, OFlags::PATH)
+            .and_then(|handle| File::from(handle).metadata())
+            .map_err(|error| io_error(&error, &path))
             .map(|metadata| Metadata {
                 kind: kind(metadata.file_type()),
                 size: metadata.len(),
@@ -121,19 +213,29 @@ impl Host for StepState {
             Ok(real) => real,
             Err(error) => return Ok(Err(error)),
         };
-        let read = || -> std::io::Result<Vec<Entry>> {
+        let read = || -> io::Result<Vec<Entry>> {
+            let folder = open_plain(&real, OFlags::RDONLY | OFlags::DIRECTORY)?;
             let mut list = Vec::new();
-            for entry in fs::read_dir(&real)? {
+            for entry in Dir::from(folder).entries()? {
                 let entry = entry?;
+                let file_type = entry.file_type()?;
                 list.push(Entry {
                     name: entry.file_name().to_string_lossy().into_owned(),
-                    kind: kind(entry.file_type()?),
+                    kind: if file_type.is_file() {
+                        Kind::File
+                    } else if file_type.is_dir() {
+                        Kind::Directory
+                    } else if file_type.is_symlink() {
+                        Kind::Symlink
+                    } else {
+                        Kind::Other
+                    },
                 });
             }
             list.sort_by(|a, b| a.name.cmp(&b.name));
             Ok(list)
         };
-        Ok(read().map_err(|error| io(&error, &path)))
+        Ok(read().map_err(|error| io_error(&error, &path)))
     }
 
     async fn read(&mut self, path: String, offset: u64, length: u32) -> Answer<Vec<u8>> {
@@ -142,15 +244,15 @@ impl Host for StepState {
             Ok(real) => real,
             Err(error) => return Ok(Err(error)),
         };
-        let read = || -> std::io::Result<Vec<u8>> {
-            let mut file = File::open(&real)?;
+        let read = || -> io::Result<Vec<u8>> {
+            let mut file = open_to_read(&real)?;
             file.seek(SeekFrom::Start(offset))?;
             let mut data = Vec::new();
             file.take(u64::from(length).min(shared.limits.host_call_bytes))
                 .read_to_end(&mut data)?;
             Ok(data)
         };
-        let answer = read().map_err(|error| io(&error, &path));
+        let answer = read().map_err(|error| io_error(&error, &path));
         shared.charge_bytes(tariff::FILE_CALL, answer.as_ref().map_or(0, Vec::len));
         Ok(answer)
     }
@@ -172,8 +274,12 @@ impl Host for StepState {
                 Ok(real) => real,
                 Err(error) => return Ok(Err(error)),
             };
-            if let Err(error) = fs::create_dir(&real) {
-                return Ok(Err(io(&error, &text)));
+            let made = Place::of(&real).and_then(|place| {
+                let mode = Mode::from_raw_mode(0o777);
+                Ok(rustix::fs::mkdirat(&place.folder, &place.name, mode)?)
+            });
+            if let Err(error) = made {
+                return Ok(Err(io_error(&error, &text)));
             }
         }
         Ok(Ok(()))
@@ -182,23 +288,13 @@ impl Host for StepState {
     async fn remove(&mut self, path: String, recursive: bool) -> Answer<()> {
         let shared = &self.shared;
         shared.charge(tariff::FILE_CALL);
-        if let Err(error) = check(shared, &path, FileAccess::Remove) {
-            return Ok(Err(error));
-        }
-        // The link itself, not where it leads.
-        let target = Path::new(&path);
-        let remove = || -> std::io::Result<()> {
-            if fs::symlink_metadata(target)?.is_dir() {
-                if recursive {
-                    fs::remove_dir_all(target)
-                } else {
-                    fs::remove_dir(target)
-                }
-            } else {
-                fs::remove_file(target)
-            }
-        };
-        Ok(remove().map_err(|error| io(&error, &path)))
+        Ok(
+            check_name(shared, &path, FileAccess::Remove).and_then(|place| {
+                place
+                    .remove(recursive)
+                    .map_err(|error| io_error(&error, &path))
+            }),
+        )
     }
 
     async fn set_mode(&mut self, path: String, mode: u32) -> Answer<()> {
@@ -210,8 +306,14 @@ impl Host for StepState {
             ))));
         }
         Ok(check(shared, &path, FileAccess::Write).and_then(|real| {
-            fs::set_permissions(real, fs::Permissions::from_mode(mode))
-                .map_err(|error| io(&error, &path))
+            open_plain(&real, OFlags::PATH)
+                .and_then(|handle| {
+                    // A handle that only names its file cannot be changed itself, but through its own path.
+                    use std::os::fd::AsRawFd as _;
+                    let link = format!("/proc/self/fd/{}", handle.as_raw_fd());
+                    fs::set_permissions(link, fs::Permissions::from_mode(mode))
+                })
+                .map_err(|error| io_error(&error, &path))
         }))
     }
 
@@ -224,15 +326,13 @@ impl Host for StepState {
             Ok(real) => real,
             Err(error) => return Ok(Err(error)),
         };
-        let append = || {
-            OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(&real)?
-                .write_all(&data)
+        let append = || -> io::Result<()> {
+            let place = Place::of(&real)?;
+            let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
+            place.open(&place.name, flags, 0o666)?.write_all(&data)
         };
         shared.record().files.insert(path.clone());
-        Ok(append().map_err(|error: std::io::Error| io(&error, &path)))
+        Ok(append().map_err(|error| io_error(&error, &path)))
     }
 
     async fn create(
@@ -259,13 +359,13 @@ impl Host for StepState {
                 let kept = writer.written;
                 Ok(Ok((self.table.push(writer)?, kept)))
             }
-            Err(error) => Ok(Err(io(&error, &path))),
+            Err(error) => Ok(Err(io_error(&error, &path))),
         }
     }
 }
 
 /// The temporary file stands beside its target, so that the last step is a rename.
-fn open_writer(target: &Path, mode: u32, resume: Option<&str>) -> std::io::Result<Writer> {
+fn open_writer(target: &Path, mode: u32, resume: Option<&str>) -> io::Result<Writer> {
     let name = target
         .file_name()
         .map(|name| name.to_string_lossy().into_owned())
@@ -274,19 +374,16 @@ fn open_writer(target: &Path, mode: u32, resume: Option<&str>) -> std::io::Resul
         || std::process::id().to_string(),
         |key| crate::component::digest(key.as_bytes())[..16].to_owned(),
     );
-    let folder = target.parent().unwrap_or(Path::new("/"));
-    let temporary = folder.join(format!(
+    let place = Place::of(target)?;
+    let temporary = OsString::from(format!(
         ".{}.{key}.part",
         name.chars().take(100).collect::<String>()
     ));
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(resume.is_none())
-        .mode(0o600)
-        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-        .open(&temporary)?;
+    let truncate = match resume {
+        Some(_) => OFlags::empty(),
+        None => OFlags::TRUNC,
+    };
+    let mut file = place.open(&temporary, OFlags::RDWR | OFlags::CREATE | truncate, 0o600)?;
     let mut hash = Sha256::new();
     let mut written = 0;
     let mut buffer = vec![0; 64 << 10];
@@ -300,8 +397,8 @@ fn open_writer(target: &Path, mode: u32, resume: Option<&str>) -> std::io::Resul
     }
     Ok(Writer {
         file,
+        place,
         temporary,
-        target: target.to_owned(),
         mode,
         hash,
         written,
@@ -326,7 +423,7 @@ impl HostWriter for StepState {
                 writer.written += data.len() as u64;
                 Ok(())
             }
-            Err(error) => Err(io(&error, &writer.target.display().to_string())),
+            Err(error) => Err(io_error(&error, &writer.place.path.display().to_string())),
         })
     }
 
@@ -352,15 +449,21 @@ impl HostWriter for StepState {
                 "the file is already in its place".into(),
             )));
         }
-        let commit = || -> std::io::Result<()> {
+        let commit = || -> io::Result<()> {
             writer
                 .file
                 .set_permissions(fs::Permissions::from_mode(writer.mode))?;
-            fs::rename(&writer.temporary, &writer.target)
+            let place = &writer.place;
+            Ok(renameat(
+                &place.folder,
+                &writer.temporary,
+                &place.folder,
+                &place.name,
+            )?)
         };
         let answer = commit();
         writer.done = answer.is_ok();
-        Ok(answer.map_err(|error| io(&error, &writer.target.display().to_string())))
+        Ok(answer.map_err(|error| io_error(&error, &writer.place.path.display().to_string())))
     }
 
     async fn drop(&mut self, this: Resource<Writer>) -> wasmtime::Result<()> {
