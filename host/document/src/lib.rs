@@ -12,7 +12,7 @@ mod precondition;
 mod resolve;
 mod steps;
 
-pub use capstan_syntax::{Diagnostic, Diagnostics, Position, Severity, nearest};
+pub use capstan_syntax::{Diagnostic, Diagnostics, Position, Severity, nearest, parse_mapping};
 pub use document::Document;
 pub use parameters::{Parameter, ParameterType};
 pub use precondition::{Platform, Precondition, PreconditionOutcome};

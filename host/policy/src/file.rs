@@ -16,6 +16,8 @@ use crate::units;
 pub struct Policy {
     /// What every step starts from.
     pub profile: Profile,
+    /// The text that it was read from; empty when it is nothing but a profile.
+    pub source: String,
     /// Limits of every step, by their names in [`Limits`].
     pub(crate) limits: BTreeMap<&'static str, u64>,
     /// Limits of a run as a whole, by the same names.
@@ -134,7 +136,10 @@ impl Policy {
             problems: Vec::new(),
         };
         let policy = match parse(source) {
-            Ok(root) => reader.policy(&root),
+            Ok(root) => Self {
+                source: source.to_owned(),
+                ..reader.policy(&root)
+            },
             Err(problems) => return Err(Diagnostics::new(origin, problems)),
         };
         if reader.problems.is_empty() {

@@ -74,27 +74,39 @@ runtimeConfig:
     (
         "AWS-RunDocument",
         r#"schemaVersion: "2.2"
-description: Run another document, from the node's store or from a file.
+description: Fetch a document and run it.
 parameters:
-  documentPath:
-    type: String
-    description: The name of a stored document, or the path of a file.
-    default: ""
   sourceType:
     type: String
-    description: Where the document comes from.
-    allowedValues: [SSMDocument, LocalPath]
-    default: SSMDocument
+    description: Where the document is.
+    allowedValues: [SSMDocument, GitHub, Git, HTTP, S3]
+  sourceInfo:
+    type: StringMap
+    description: What aws:downloadContent needs for that source, such as name for SSMDocument or path for S3.
+    default: {}
+    displayType: textarea
+  documentPath:
+    type: String
+    description: The document's path within the download, where that is a folder with several.
+    default: ""
   documentParameters:
     type: StringMap
     description: Parameters of that document.
     default: {}
+    displayType: textarea
 mainSteps:
+  - name: downloadDocument
+    action: aws:downloadContent
+    inputs:
+      onFailure: exit
+      sourceType: "{{ sourceType }}"
+      sourceInfo: "{{ sourceInfo }}"
+      destinationPath: run-document/
   - name: runDocument
     action: aws:runDocument
     inputs:
-      documentType: "{{ sourceType }}"
-      documentPath: "{{ documentPath }}"
+      documentType: LocalPath
+      documentPath: run-document/{{ documentPath }}
       documentParameters: "{{ documentParameters }}"
 "#,
     ),
@@ -198,13 +210,24 @@ impl DocumentStore {
         names
     }
 
-    /// The text of a document, by name or ARN; a version after a colon is passed over where there is only one.
+    /// The text of a document, by name or ARN, with or without a version after a colon. A node keeps one version of
+    /// each, which is the first, the default and the latest.
     ///
     /// # Errors
-    /// When there is none of that name; the message names the nearest.
+    /// When there is none of that name, and the message names the nearest; or not of that version.
     pub fn get(&self, name: &str) -> Result<String, RunnerError> {
         let name = name.rsplit('/').next().unwrap_or(name);
-        let name = name.split(':').next().unwrap_or(name);
+        let (name, version) = name.split_once(':').unwrap_or((name, "1"));
+        let text = self.text(name)?;
+        if matches!(version, "1" | "$DEFAULT" | "$LATEST") {
+            return Ok(text);
+        }
+        Err(RunnerError::Invalid(format!(
+            "there is no version {version} of the document {name}: this node keeps version 1 alone"
+        )))
+    }
+
+    fn text(&self, name: &str) -> Result<String, RunnerError> {
         if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
             return Ok((*text).to_owned());
         }
@@ -236,10 +259,41 @@ mod tests {
 
     use capstan_document::Document;
 
+    use super::DocumentStore;
+
     #[test]
     fn the_built_in_documents_are_well_formed() {
         for (name, text) in super::BUILT_IN {
             Document::parse(text, name).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_document_is_found_by_name_arn_and_version() {
+        let folder = crate::testing::Folder::new();
+        std::fs::write(folder.path().join("own.yaml"), "own").unwrap();
+        let store = DocumentStore::new(folder.path().to_owned());
+        for (name, expected) in [
+            ("own", Ok("own")),
+            ("own:1", Ok("own")),
+            ("own:$LATEST", Ok("own")),
+            (
+                "arn:aws:ssm:eu-central-1:123456789012:document/own",
+                Ok("own"),
+            ),
+            (
+                "arn:aws:ssm:eu-central-1:123456789012:document/own:$DEFAULT",
+                Ok("own"),
+            ),
+            ("own:2", Err("version 2")),
+            ("owm", Err("did you mean own?")),
+        ] {
+            let found = store.get(name).map_err(|error| error.to_string());
+            match (&found, expected) {
+                (Ok(text), Ok(expected)) => assert_eq!(text, expected, "{name}"),
+                (Err(why), Err(expected)) => assert!(why.contains(expected), "{name}: {why}"),
+                _ => unreachable!("{name}: {found:?}"),
+            }
         }
     }
 }

@@ -8,10 +8,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use capstan_runtime::Wake;
+use capstan_runtime::{Event, Wake};
 use serde::{Deserialize, Serialize};
 
 use crate::error::RunnerError;
@@ -34,8 +35,16 @@ pub(crate) enum Record {
     },
     /// The run goes on in another process.
     Resumed { at: String },
+    /// The operator cancelled the run; it stays cancelled when another process takes it up.
+    Cancelled { at: String },
     /// An attempt begins.
     StepStarted { step: usize, attempt: u32 },
+    /// What the step waited for has come.
+    StepResumed {
+        step: usize,
+        attempt: u32,
+        by: Event,
+    },
     /// The step waits.
     StepSuspended {
         step: usize,
@@ -58,10 +67,10 @@ pub(crate) enum Record {
 /// An open journal. Only one process has it.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    file: File,
+    file: Mutex<File>,
 }
 
-/// A step that waited when the journal ended.
+/// A step that waited, or had just been woken, when the journal ended.
 #[derive(Debug, Clone)]
 pub(crate) struct Waiting {
     pub(crate) step: usize,
@@ -71,6 +80,8 @@ pub(crate) struct Waiting {
     pub(crate) wake: Wake,
     pub(crate) reason: String,
     pub(crate) result: StepResult,
+    /// What woke it: it is woken by that again, not left to wait for what came already.
+    pub(crate) event: Option<Event>,
 }
 
 /// What a journal tells.
@@ -83,7 +94,9 @@ pub(crate) struct History {
     /// The step after them: how often it began.
     pub(crate) attempts: u32,
     pub(crate) waiting: Option<Waiting>,
+    /// How often it was taken up since it last got anywhere.
     pub(crate) resumes: u32,
+    pub(crate) cancelled: bool,
     pub(crate) status: Option<RunStatus>,
     /// Bytes of whole lines.
     pub(crate) whole: u64,
@@ -115,29 +128,35 @@ impl Journal {
                 }
             },
         )?;
-        Ok(Self { file })
+        Ok(Self {
+            file: Mutex::new(file),
+        })
+    }
+
+    fn file(&self) -> MutexGuard<'_, File> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Cuts off a last line that is not whole.
     pub(crate) fn cut(&self, whole: u64) -> Result<(), RunnerError> {
-        self.file
+        self.file()
             .set_len(whole)
             .map_err(RunnerError::io("the journal"))
     }
 
     /// Adds a line.
-    pub(crate) fn add(&mut self, record: &Record) -> Result<(), RunnerError> {
+    pub(crate) fn add(&self, record: &Record) -> Result<(), RunnerError> {
         let mut bytes = serde_json::to_vec(record)
             .map_err(|error| RunnerError::io("the journal")(error.into()))?;
         bytes.push(b'\n');
-        self.file
+        self.file()
             .write_all(&bytes)
             .map_err(RunnerError::io("the journal"))
     }
 
     /// Brings all lines to the disk.
     pub(crate) fn sync(&self) {
-        let _ = self.file.sync_data();
+        let _ = self.file().sync_data();
     }
 }
 
@@ -172,14 +191,27 @@ pub(crate) fn read(path: &Path) -> Result<History, RunnerError> {
                     attempts: 0,
                     waiting: None,
                     resumes: 0,
+                    cancelled: false,
                     status: None,
                     whole: 0,
                 });
             }
             (Record::Resumed { .. }, Some(history)) => history.resumes += 1,
+            (Record::Cancelled { .. }, Some(history)) => history.cancelled = true,
             (Record::StepStarted { attempt, .. }, Some(history)) => {
                 history.attempts = attempt;
                 history.waiting = None;
+            }
+            (
+                Record::StepResumed { step, attempt, by },
+                Some(History {
+                    waiting: Some(waiting),
+                    attempts,
+                    ..
+                }),
+            ) if step == waiting.step => {
+                *attempts = attempt;
+                waiting.event = Some(by);
             }
             (
                 Record::StepSuspended {
@@ -208,7 +240,9 @@ pub(crate) fn read(path: &Path) -> Result<History, RunnerError> {
                     wake,
                     reason,
                     result: *result,
+                    event: None,
                 });
+                history.resumes = 0;
             }
             (Record::StepFinished { step, result }, Some(history))
                 if step == history.finished.len() =>
@@ -216,6 +250,7 @@ pub(crate) fn read(path: &Path) -> Result<History, RunnerError> {
                 history.finished.push(*result);
                 history.attempts = 0;
                 history.waiting = None;
+                history.resumes = 0;
             }
             (Record::Finished { status }, Some(history)) => history.status = Some(status),
             _ => {
@@ -244,7 +279,7 @@ mod tests {
 
     use std::path::PathBuf;
 
-    use capstan_runtime::Wake;
+    use capstan_runtime::{Event, Wake};
 
     use super::{Journal, Record, encode, read};
     use crate::result::{StepResult, StepStatus};
@@ -296,12 +331,21 @@ mod tests {
                 reason: "waits for é".into(),
                 result: result(StepStatus::InProgress),
             },
+            Record::StepResumed {
+                step: 1,
+                attempt: 1,
+                by: Event::Signal {
+                    name: "go".into(),
+                    payload: None,
+                },
+            },
+            Record::Cancelled { at: "then".into() },
         ]
     }
 
     fn written(folder: &Folder, records: &[Record]) -> PathBuf {
         let path = folder.path().join("run/journal.jsonl");
-        let mut journal = Journal::open(&path, true).unwrap();
+        let journal = Journal::open(&path, true).unwrap();
         for record in records {
             journal.add(record).unwrap();
         }
@@ -345,10 +389,15 @@ mod tests {
             assert_eq!(history.whole as usize, ends[lines - 1], "cut at {length}");
             assert_eq!(
                 (history.attempts, history.finished.len()),
-                [(0, 0), (1, 0), (0, 1), (1, 1), (1, 1)][lines - 1]
+                [(0, 0), (1, 0), (0, 1), (1, 1), (1, 1), (1, 1), (1, 1)][lines - 1]
             );
-            assert_eq!(history.waiting.is_some(), lines == 5);
-            let mut journal = Journal::open(&path, false).unwrap();
+            assert_eq!(history.waiting.is_some(), lines >= 5);
+            let woken = history
+                .waiting
+                .is_some_and(|waiting| waiting.event.is_some());
+            assert_eq!(woken, lines >= 6);
+            assert_eq!(history.cancelled, lines >= 7);
+            let journal = Journal::open(&path, false).unwrap();
             journal.cut(history.whole).unwrap();
             journal.add(&Record::Resumed { at: "now".into() }).unwrap();
             drop(journal);

@@ -5,10 +5,12 @@
 
 mod actions;
 mod broker;
+mod clock;
 mod control;
 mod credentials;
 mod documents;
 mod error;
+mod events;
 pub mod flow;
 mod journal;
 mod nested;
@@ -27,6 +29,7 @@ mod step;
 mod testing;
 
 pub use actions::{Action, ActionRegistry, BuiltIn};
+pub use clock::{Clock, SystemClock};
 pub use control::{Observer, RunControl};
 pub use documents::DocumentStore;
 pub use error::RunnerError;

@@ -31,18 +31,12 @@ pub(crate) async fn run_nested(
     let invalid = |error: &dyn std::fmt::Display| BrokerError::Invalid(error.to_string());
     let document =
         Document::parse(&request.content, &request.name).map_err(|error| invalid(&error))?;
-    let arguments: BTreeMap<String, Value> = match request.parameters {
-        Value::Object(map) => map
+    let arguments: BTreeMap<String, Value> =
+        capstan_document::parse_mapping(&request.parameters, "documentParameters")
+            .map_err(|error| invalid(&error))?
             .into_iter()
             .filter(|(_, value)| !value.is_null())
-            .collect(),
-        Value::Null => BTreeMap::new(),
-        _ => {
-            return Err(BrokerError::Invalid(
-                "the parameters of a nested document are a mapping".into(),
-            ));
-        }
-    };
+            .collect();
     let bound = document.bind(&arguments).map_err(|error| invalid(&error))?;
     let stored = session
         .runner
@@ -78,9 +72,8 @@ pub(crate) async fn run_nested(
             step,
             &subject,
             rights.index,
+            (rights.depth + 1, Some(Arc::clone(&rights.events))),
         );
-        run.depth = rights.depth + 1;
-        run.parent = Some(Arc::clone(&rights.events));
         run.result.attempt = 1;
         let control = &session.control;
         if control.is_killed() || (control.is_cancelled() && !run.is_final()) {

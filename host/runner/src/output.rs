@@ -5,7 +5,7 @@
 //! taken: what a step puts in the way of an output costs that output and leads nowhere.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -50,6 +50,42 @@ impl StepOutput {
         }
     }
 
+    /// Takes the beginnings from files that an earlier process wrote. What is not a plain file is passed over.
+    pub(crate) fn take_up(&mut self) {
+        for (stream, name, characters) in [
+            (&mut self.stdout, "stdout", STDOUT_CHARACTERS),
+            (&mut self.stderr, "stderr", STDERR_CHARACTERS),
+        ] {
+            if stream.total > 0 {
+                continue;
+            }
+            let Ok(mut file) = open(
+                &self.root,
+                &self.folders,
+                name,
+                OFlags::RDWR | OFlags::APPEND,
+            ) else {
+                continue;
+            };
+            let room = (characters * 4 + 4) as u64;
+            stream.total = file.metadata().map_or(0, |metadata| metadata.len());
+            let _ = (&mut file).take(room).read_to_end(&mut stream.kept);
+            stream.file = Some(file);
+        }
+    }
+
+    /// Where the whole outputs are; empty for a stream without any.
+    pub(crate) fn paths(&self) -> [String; 2] {
+        [(&self.stdout, "stdout"), (&self.stderr, "stderr")].map(|(stream, name)| {
+            if stream.total == 0 {
+                return String::new();
+            }
+            let [action, step] = &self.folders;
+            let path = self.root.join(action).join(step).join(name);
+            path.display().to_string()
+        })
+    }
+
     /// Takes a piece. A disk that is full costs the file, not the step.
     pub(crate) fn write(&mut self, stream: OutputStream, data: &[u8]) {
         let (target, name, characters) = match stream {
@@ -57,7 +93,13 @@ impl StepOutput {
             OutputStream::Stderr => (&mut self.stderr, "stderr", STDERR_CHARACTERS),
         };
         if target.file.is_none() {
-            target.file = open(&self.root, &self.folders, name, OFlags::APPEND).ok();
+            target.file = open(
+                &self.root,
+                &self.folders,
+                name,
+                OFlags::WRONLY | OFlags::APPEND,
+            )
+            .ok();
         }
         if let Some(file) = &mut target.file {
             let _ = file.write_all(data);
@@ -97,7 +139,7 @@ impl StepOutput {
             ("stderrConsole", stderr, &self.stderr),
         ] {
             if stream.total > 0
-                && let Ok(mut file) = open(&self.root, &self.folders, name, OFlags::empty())
+                && let Ok(mut file) = open(&self.root, &self.folders, name, OFlags::WRONLY)
                 && file.set_len(0).is_ok()
             {
                 let _ = file.write_all(text.as_bytes());
@@ -106,7 +148,7 @@ impl StepOutput {
     }
 }
 
-/// Opens a file below a folder for writing, and makes what is missing on the way. Only the root may be reached
+/// Opens a file below a folder, for writing at least, and makes what is missing on the way. Only the root may be reached
 /// over links.
 fn open(root: &PathBuf, folders: &[String], name: &str, flags: OFlags) -> io::Result<File> {
     let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -124,12 +166,7 @@ fn open(root: &PathBuf, folders: &[String], name: &str, flags: OFlags) -> io::Re
         )?;
     }
     // Without `NONBLOCK` a pipe that was put there would make the supervisor wait for a reader.
-    let flags = flags
-        | OFlags::WRONLY
-        | OFlags::CREATE
-        | OFlags::NOFOLLOW
-        | OFlags::NONBLOCK
-        | OFlags::CLOEXEC;
+    let flags = flags | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = openat(at, name, flags, Mode::RUSR | Mode::WUSR)?;
     let stat = fstat(&file)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink != 1 {

@@ -207,7 +207,7 @@ pub(crate) fn plan(
     let mut steps = Vec::new();
     for step in &resolved.steps {
         let directories = StepDirectories {
-            work: format!("/run-folder/{}", step.name),
+            work: format!("/run-folder/work/{}", step.name),
             downloads: "/run-folder/downloads".into(),
             data: runner.state.data(&step.action).display().to_string(),
             temporary: "/tmp".into(),

@@ -49,6 +49,10 @@ pub struct StepResult {
     pub backtrace: Vec<String>,
     /// What the action returned.
     pub outputs: Option<Value>,
+    /// The file with all that it printed to standard output; empty when that is nothing.
+    pub stdout_path: String,
+    /// The same for standard error.
+    pub stderr_path: String,
     /// Fuel used.
     pub fuel_used: u64,
     /// The most memory that the component had.

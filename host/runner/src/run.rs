@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use capstan_document::{Document, ResolvedDocument};
 use capstan_policy::{Policy, Subject};
 use capstan_runtime::{Event, Usage, Wake};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::actions::{ActionRegistry, own_program};
+use crate::clock::{Clock, SystemClock, of_unix_millis};
 use crate::control::{Observer, RunControl};
 use crate::documents::DocumentStore;
 use crate::error::RunnerError;
@@ -61,6 +62,8 @@ pub struct Runner {
     pub node: NodeInfo,
     /// The program that workers are started from.
     pub program: PathBuf,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// A document that is ready.
@@ -78,6 +81,7 @@ impl Runner {
             parameters: ParameterStore::new(state.parameters()),
             node: NodeInfo::detect(),
             program: own_program(),
+            clock: Arc::new(SystemClock),
             state,
             actions,
             policy,
@@ -123,7 +127,7 @@ impl Runner {
         let ready = self.ready(&request)?;
         let run_id = match &request.run_id {
             Some(id) => check_id(id)?,
-            None => new_id(),
+            None => new_id(self.clock.now()),
         };
         request.run_id = Some(run_id.clone());
         let path = self.state.journal(&run_id);
@@ -134,8 +138,8 @@ impl Runner {
         }
         let session = Session::new(Arc::clone(self), &run_id, &ready.subject, observer, control)?;
         session.claim(&ready.resolved)?;
-        let mut journal = Journal::open(&path, true)?;
-        let started = jiff::Timestamp::now().to_string();
+        let journal = Arc::new(Journal::open(&path, true)?);
+        let started = session.now();
         journal.add(&Record::Started {
             request: Box::new(request),
             at: started.clone(),
@@ -170,13 +174,16 @@ impl Runner {
                 self.state.root().display()
             )));
         }
-        let journal = Journal::open(&path, false)?;
+        let journal = Arc::new(Journal::open(&path, false)?);
         let history: History = journal::read(&path)?;
         journal.cut(history.whole)?;
         let ready = self.ready(&history.request)?;
         let session = Session::new(Arc::clone(self), &run_id, &ready.subject, observer, control)?;
         session.claim(&ready.resolved)?;
-        let mut progress = Progress {
+        if history.cancelled {
+            session.control.cancel();
+        }
+        let progress = Progress {
             session,
             journal,
             ready: Arc::new(ready),
@@ -188,12 +195,12 @@ impl Runner {
         }
         if history.resumes >= MAX_RESUMES {
             return Err(RunnerError::Invalid(format!(
-                "the run {run_id} was interrupted {} times; it is not taken up again",
+                "the run {run_id} was interrupted {} times without getting on; it is not taken up again",
                 history.resumes
             )));
         }
         progress.journal.add(&Record::Resumed {
-            at: jiff::Timestamp::now().to_string(),
+            at: progress.session.now(),
         })?;
         progress.go(history.waiting, history.attempts).await
     }
@@ -213,10 +220,10 @@ fn check_id(id: &str) -> Result<String, RunnerError> {
 }
 
 /// A random UUID, as SSM's command ids are.
-fn new_id() -> String {
+fn new_id(now: Timestamp) -> String {
     let mut bytes = [0_u8; 16];
     if rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).is_err() {
-        let time = jiff::Timestamp::now().as_nanosecond().to_le_bytes();
+        let time = now.as_nanosecond().to_le_bytes();
         bytes.copy_from_slice(&time);
     }
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
@@ -235,7 +242,7 @@ fn new_id() -> String {
 /// A run on its way.
 struct Progress {
     session: Arc<Session>,
-    journal: Journal,
+    journal: Arc<Journal>,
     ready: Arc<Ready>,
     results: Vec<StepResult>,
     started: String,
@@ -266,6 +273,7 @@ impl Progress {
             .observer
             .run_started(&self.session.run_id, &ready.subject.document, &names);
         let session = Arc::clone(&self.session);
+        let watch = self.note_cancellation();
         let mut stopped = replay(&ready, &self.results);
         let mut rebooting = false;
         for (index, step) in ready
@@ -281,6 +289,7 @@ impl Progress {
                 step,
                 &ready.subject,
                 index,
+                (0, None),
             );
             run.result.attempt = attempts + 1;
             attempts = 0;
@@ -316,6 +325,7 @@ impl Progress {
         if session.control.is_cancelled() && status != StepStatus::SuccessAndReboot {
             status = StepStatus::Cancelled;
         }
+        watch.abort();
         if !rebooting {
             self.journal.add(&Record::Finished { status })?;
         }
@@ -324,6 +334,21 @@ impl Progress {
         let result = self.result(status);
         session.observer.run_finished(&result);
         Ok(result)
+    }
+
+    /// Writes down at once that the operator cancels the run. A journal that cannot be written to is noticed by
+    /// what is written next.
+    fn note_cancellation(&self) -> tokio::task::AbortHandle {
+        let (session, journal) = (Arc::downgrade(&self.session), Arc::clone(&self.journal));
+        let control = self.session.control.clone();
+        let known = control.is_cancelled();
+        let note = async move {
+            control.cancelled().await;
+            if let (Some(session), false) = (session.upgrade(), known) {
+                let _ = journal.add(&Record::Cancelled { at: session.now() });
+            }
+        };
+        tokio::spawn(note).abort_handle()
     }
 
     /// Runs one step through its waits. True when the machine has to be restarted first.
@@ -338,37 +363,34 @@ impl Progress {
         };
         let mut ended = None;
         if let Some(waiting) = resumed {
-            run.result = waiting.result;
-            let Waiting {
-                input,
-                before,
-                state,
-                wake,
-                reason,
-                ..
-            } = waiting;
-            ended = self
-                .wait(
-                    run,
-                    Suspension {
-                        input,
-                        before,
-                        state,
-                        wake,
-                        reason,
-                    },
-                    true,
-                )
-                .await;
+            let attempt = run.result.attempt;
+            run.take_up(waiting.result);
+            let suspension = Suspension {
+                input: waiting.input,
+                before: waiting.before,
+                state: waiting.state,
+                wake: waiting.wake,
+                reason: waiting.reason,
+            };
+            let event = match waiting.event {
+                // It was woken before the process died, and had not ended.
+                Some(event) => {
+                    run.result.attempt = attempt;
+                    Some(event)
+                }
+                None => self.event(run, &suspension, true).await,
+            };
+            ended = self.woken(run, suspension, event)?;
             if ended.is_none() {
                 run.cancel();
                 return Ok(false);
             }
+        } else {
+            self.journal.add(&Record::StepStarted {
+                step: index,
+                attempt: run.result.attempt,
+            })?;
         }
-        self.journal.add(&Record::StepStarted {
-            step: index,
-            attempt: run.result.attempt,
-        })?;
         loop {
             let Some(suspension) = run.run(&prepared, ended.take()).await? else {
                 return Ok(false);
@@ -388,34 +410,39 @@ impl Progress {
                 self.session.observer.step_finished(index, &run.result);
                 return Ok(true);
             }
-            ended = self.wait(run, suspension, false).await;
+            let event = self.event(run, &suspension, false).await;
+            ended = self.woken(run, suspension, event)?;
             if ended.is_none() {
                 run.cancel();
                 return Ok(false);
             }
-            self.journal.add(&Record::StepStarted {
-                step: index,
-                attempt: run.result.attempt,
-            })?;
         }
     }
 
-    /// Waits for what a step waits for; none when the run is cancelled meanwhile.
-    async fn wait(
+    /// Writes down what ended a wait; none when that was a cancellation.
+    fn woken(
         &self,
         run: &StepRun<'_>,
         suspension: Suspension,
-        resumed: bool,
-    ) -> Option<Resumed> {
-        let event = self.event(run, &suspension, resumed).await?;
-        Some(Resumed {
+        event: Option<Event>,
+    ) -> Result<Option<Resumed>, RunnerError> {
+        let Some(event) = event else {
+            return Ok(None);
+        };
+        self.journal.add(&Record::StepResumed {
+            step: run.index,
+            attempt: run.result.attempt,
+            by: event.clone(),
+        })?;
+        Ok(Some(Resumed {
             input: suspension.input,
             before: suspension.before,
             state: suspension.state,
             event,
-        })
+        }))
     }
 
+    /// Waits for what a step waits for; none when the run is cancelled meanwhile.
     async fn event(
         &self,
         run: &StepRun<'_>,
@@ -436,23 +463,15 @@ impl Progress {
         let timer = async {
             match at {
                 Some(at) => {
-                    let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
-                    tokio::time::sleep(Duration::from_millis(at.saturating_sub(now))).await;
+                    let clock = &session.runner.clock;
+                    clock.sleep_until(of_unix_millis(at)).await;
                 }
                 None => std::future::pending().await,
             }
         };
-        let stop = async {
-            // A final step runs on after a first cancellation.
-            if run.is_final() {
-                session.control.killed().await
-            } else {
-                session.control.cancelled().await
-            }
-        };
         tokio::select! {
             biased;
-            () = stop => None,
+            () = run.stopped() => None,
             (name, payload) = session.control.next_signal(&names) => Some(Event::Signal { name, payload }),
             () = timer => Some(Event::Timer),
         }
@@ -467,7 +486,7 @@ impl Progress {
             reboot_required: status == StepStatus::SuccessAndReboot,
             output_directory: self.session.folder.display().to_string(),
             started_at: self.started.clone(),
-            ended_at: jiff::Timestamp::now().to_string(),
+            ended_at: self.session.now(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A run while it is being run: its folders, its worker, and what its steps may do.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,24 +27,39 @@ pub(crate) struct Session {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) control: RunControl,
     pub(crate) secrets: Arc<Secrets>,
+    /// The digest of the policy's text, which is kept with the run.
+    pub(crate) policy_sha256: String,
     ceiling: Grant,
     worker: tokio::sync::Mutex<Option<Arc<WorkerHandle>>>,
     next_step: AtomicU64,
     rights: Mutex<HashMap<u64, Arc<StepRights>>>,
     used: Mutex<Used>,
-    names: Mutex<Names>,
+    /// The grant that was kept last, and its digest.
+    kept: Mutex<Option<(Grant, String)>>,
 }
 
-/// The folders of a run, by what they are for. A work folder is the step's to write to; were it also the folder
-/// of outputs, a step could forge what others printed.
-#[derive(Debug, Default)]
-struct Names {
-    outputs: BTreeSet<String>,
-    work: BTreeSet<String>,
+/// Keeps what receipts name by its digest in a file beside the journal of the run.
+fn keep(
+    runner: &Runner,
+    run_id: &str,
+    folder: &str,
+    extension: &str,
+    text: &[u8],
+) -> Result<String, RunnerError> {
+    let digest = capstan_runtime::digest(text);
+    let folder = runner.state.run(run_id).join(folder);
+    let path = folder.join(format!("{digest}.{extension}"));
+    if !path.exists() {
+        make_private(&folder)?;
+        std::fs::write(&path, text)
+            .map_err(RunnerError::io(format!("writing {}", path.display())))?;
+    }
+    Ok(digest)
 }
 
-/// Folders that every run has.
-const SHARED: [&str; 3] = ["downloads", "tmp", "overlays"];
+/// What the worker may write to. The outputs of steps are beside it: were they within, a step could forge what
+/// others printed.
+const WRITABLE: [&str; 4] = ["work", "downloads", "tmp", "overlays"];
 
 /// What the steps of the run have used of what the run as a whole may use.
 #[derive(Debug, Default, Clone, Copy)]
@@ -83,10 +98,12 @@ impl Session {
         control: RunControl,
     ) -> Result<Arc<Self>, RunnerError> {
         let folder = runner.state.orchestration(run_id);
-        for name in SHARED {
+        for name in WRITABLE {
             crate::state::make_private(&folder.join(name))?;
         }
         let ceiling = runner.policy.ceiling(subject, &StepDirectories::default());
+        let source = runner.policy.source.as_bytes();
+        let policy_sha256 = keep(&runner, run_id, "policies", "yaml", source)?;
         Ok(Arc::new(Self {
             runner,
             run_id: run_id.to_owned(),
@@ -94,24 +111,29 @@ impl Session {
             observer,
             control,
             secrets: Arc::default(),
+            policy_sha256,
             ceiling,
             worker: tokio::sync::Mutex::new(None),
             next_step: AtomicU64::new(1),
             rights: Mutex::new(HashMap::new()),
             used: Mutex::new(Used::default()),
-            names: Mutex::new(Names::default()),
+            kept: Mutex::default(),
         }))
     }
 
-    /// Takes the folders of a document's steps, before any of them runs.
+    /// Makes the folders that a document's steps need, before any of them runs.
     ///
     /// # Errors
-    /// When the name of a step is that of a folder with another purpose.
+    /// When the output of an action would be in a folder with another purpose.
     pub(crate) fn claim(&self, document: &ResolvedDocument) -> Result<(), RunnerError> {
-        let mut names = lock(&self.names);
         for step in &document.steps {
-            names.outputs.insert(folder_name(&step.action));
-            names.work.insert(step.name.clone());
+            let name = folder_name(&step.action);
+            if WRITABLE.contains(&name.as_str()) {
+                return Err(RunnerError::Invalid(format!(
+                    "no action can be named `{}`: the run keeps other files in a folder of that name",
+                    step.action
+                )));
+            }
             // It has to be there before the worker confines itself.
             if let Some(action) = self.runner.actions.find(&step.action)?
                 && action.manifest().is_ok_and(Manifest::keeps_data)
@@ -119,16 +141,27 @@ impl Session {
                 make_private(&self.runner.state.data(&step.action))?;
             }
         }
-        match names
-            .outputs
-            .iter()
-            .find(|name| names.work.contains(*name) || SHARED.contains(&name.as_str()))
+        Ok(())
+    }
+
+    /// Now, RFC 3339, UTC.
+    pub(crate) fn now(&self) -> String {
+        self.runner.clock.now().to_string()
+    }
+
+    /// Keeps a grant in a file that is named by its digest, and returns that.
+    pub(crate) fn keep_grant(&self, grant: &Grant) -> Result<String, RunnerError> {
+        let mut kept = lock(&self.kept);
+        if let Some((last, digest)) = &*kept
+            && last == grant
         {
-            None => Ok(()),
-            Some(name) => Err(RunnerError::Invalid(format!(
-                "no step can be named `{name}`: the run keeps outputs in a folder of that name; give the step another name"
-            ))),
+            return Ok(digest.clone());
         }
+        let text = serde_json::to_vec(grant)
+            .map_err(|error| RunnerError::io("the grant of a step")(error.into()))?;
+        let digest = keep(&self.runner, &self.run_id, "grants", "json", &text)?;
+        *kept = Some((grant.clone(), digest.clone()));
+        Ok(digest)
     }
 
     pub(crate) fn private_tmp(&self) -> PathBuf {
@@ -139,7 +172,12 @@ impl Session {
     /// known once the worker is there; the grant names both.
     pub(crate) fn directories(&self, step: &ResolvedStep) -> StepDirectories {
         StepDirectories {
-            work: self.folder.join(&step.name).display().to_string(),
+            work: self
+                .folder
+                .join("work")
+                .join(&step.name)
+                .display()
+                .to_string(),
             downloads: self.folder.join("downloads").display().to_string(),
             data: self.runner.state.data(&step.action).display().to_string(),
             temporary: "/tmp".into(),
@@ -158,7 +196,7 @@ impl Session {
             private_tmp: self.private_tmp(),
             overlays: self.folder.join("overlays"),
             readable: Vec::new(),
-            writable: vec![self.folder.clone()],
+            writable: WRITABLE.iter().map(|name| self.folder.join(name)).collect(),
             cache: self.runner.state.cache().to_owned(),
         };
         let broker = Arc::new(Supervisor {

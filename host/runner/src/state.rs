@@ -124,10 +124,16 @@ impl StateFolder {
         self.root.join("document/orchestration").join(run_id)
     }
 
+    /// Journal, receipts, grants and policies of a run.
+    #[must_use]
+    pub fn run(&self, run_id: &str) -> PathBuf {
+        self.root.join("runs").join(run_id)
+    }
+
     /// The journal of a run.
     #[must_use]
     pub fn journal(&self, run_id: &str) -> PathBuf {
-        self.root.join("runs").join(run_id).join("journal.jsonl")
+        self.run(run_id).join("journal.jsonl")
     }
 
     /// What an action keeps between runs: `data/NAMESPACE/NAME`.
@@ -147,7 +153,7 @@ impl StateFolder {
     /// The receipts of one run: copies, beside its journal.
     #[must_use]
     pub fn run_receipts(&self, run_id: &str) -> PathBuf {
-        self.root.join("runs").join(run_id).join("receipts.jsonl")
+        self.run(run_id).join("receipts.jsonl")
     }
 
     /// The local Parameter Store.

@@ -1,28 +1,28 @@
 //! Running one step: from its resolved inputs to its result.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use capstan_document::ResolvedStep;
 use capstan_policy::{Decision, GrantCheck, Limits, Subject};
 use capstan_runtime::worker::ensure_compiled;
 use capstan_runtime::{
     Call, CompileCache, Event, EventSink, FailureKind, OutputStream, Status, StepContext,
-    StepEvent, StepOutcome, StepReport, StepRequest, StopReason, Usage, Wake,
+    StepOutcome, StepReport, StepRequest, StopReason, Usage, Wake,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
+use crate::clock::unix_millis;
 use crate::error::RunnerError;
+use crate::events::Events;
 use crate::flow::{EXIT_FAILURE, EXIT_SUCCESS, Next, after, merge, of_exit_code};
 use crate::output::{StepOutput, combined};
 use crate::plan::{Prepared, Will, prepare, subject};
-use crate::receipts;
+use crate::receipts::{self, Attempt};
 use crate::result::{StepResult, StepStatus};
-use crate::secrets::CleanStream;
 use crate::session::{Session, StepRights, Used};
 use crate::state::folder_name;
 
@@ -71,49 +71,43 @@ pub(crate) struct StepRun<'a> {
     pub(crate) document: &'a Subject,
     pub(crate) index: usize,
     pub(crate) depth: usize,
-    /// Where a nested step's output goes besides its files.
-    pub(crate) parent: Option<EventSink>,
     pub(crate) result: StepResult,
-    output: Arc<Mutex<StepOutput>>,
-    clean: Arc<Mutex<HashMap<OutputStream, CleanStream>>>,
-}
-
-fn now() -> String {
-    jiff::Timestamp::now().to_string()
-}
-
-fn unix_millis(after: Duration) -> u64 {
-    let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
-    now.saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX))
+    events: Events,
 }
 
 impl<'a> StepRun<'a> {
+    /// `parent` takes what a step of a nested document tells, which is `depth` documents deep.
     pub(crate) fn new(
         session: &'a Arc<Session>,
         schema_version: &'a str,
         step: &'a ResolvedStep,
         document: &'a Subject,
         index: usize,
+        (depth, parent): (usize, Option<EventSink>),
     ) -> Self {
         let folders = [folder_name(&step.action), step.name.clone()];
-        let result = StepResult {
-            name: step.name.clone(),
-            action: step.action.clone(),
-            started_at: now(),
-            ..StepResult::default()
-        };
+        let output = StepOutput::new(session.folder.clone(), folders);
         Self {
             session,
             schema_version,
             step,
             document,
             index,
-            depth: 0,
-            parent: None,
-            result,
-            output: Arc::new(Mutex::new(StepOutput::new(session.folder.clone(), folders))),
-            clean: Arc::default(),
+            depth,
+            result: StepResult {
+                name: step.name.clone(),
+                action: step.action.clone(),
+                started_at: session.now(),
+                ..StepResult::default()
+            },
+            events: Events::new(session, output, index, parent),
         }
+    }
+
+    /// Goes on with a result and an output from before a wait.
+    pub(crate) fn take_up(&mut self, result: StepResult) {
+        self.result = result;
+        self.events.output().take_up();
     }
 
     /// Looks whether the step runs at all. None when it does; else its result is set.
@@ -150,10 +144,7 @@ impl<'a> StepRun<'a> {
             } else {
                 OutputStream::Stderr
             };
-            self.emit(StepEvent::Output {
-                stream,
-                data: format!("{message}\n").into_bytes(),
-            });
+            self.events.print(stream, message);
         }
     }
 
@@ -162,121 +153,6 @@ impl<'a> StepRun<'a> {
         self.result.status = StepStatus::Cancelled;
         self.result.status_detail = "Cancelled".into();
         self.result.exit_code = 137;
-    }
-
-    /// Takes what the worker tells, without the secrets in it.
-    fn sink(&self) -> EventSink {
-        let (deliver, secrets, streams) = (
-            self.deliver(),
-            Arc::clone(&self.session.secrets),
-            Arc::clone(&self.clean),
-        );
-        Arc::new(move |mut event| {
-            match &mut event {
-                StepEvent::Output { stream, data } => {
-                    let mut streams = streams.lock().unwrap_or_else(PoisonError::into_inner);
-                    *data = streams.entry(*stream).or_default().push(&secrets, data);
-                    if data.is_empty() {
-                        return;
-                    }
-                }
-                StepEvent::Progress { note, .. } => secrets.clean(note),
-                StepEvent::Log {
-                    message, fields, ..
-                } => {
-                    secrets.clean(message);
-                    if let Some(fields) = fields {
-                        secrets.clean(fields);
-                    }
-                }
-            }
-            deliver(event);
-        })
-    }
-
-    /// Passes on what was held back of the output: nothing more comes.
-    fn release(&self) {
-        let mut streams = self.clean.lock().unwrap_or_else(PoisonError::into_inner);
-        let deliver = self.deliver();
-        for (stream, rest) in streams.iter_mut() {
-            let data = rest.finish();
-            if !data.is_empty() {
-                deliver(StepEvent::Output {
-                    stream: *stream,
-                    data,
-                });
-            }
-        }
-    }
-
-    /// Takes secrets out of all that a report says in free text.
-    fn clean_report(&self, report: &mut StepReport) {
-        let secrets = &self.session.secrets;
-        match &mut report.outcome {
-            StepOutcome::Done { outputs, .. } => {
-                outputs
-                    .iter_mut()
-                    .for_each(|value| secrets.clean_value(value));
-            }
-            StepOutcome::Suspended { reason, .. } => secrets.clean(reason),
-            StepOutcome::Failure {
-                message, detail, ..
-            } => {
-                secrets.clean(message);
-                detail
-                    .iter_mut()
-                    .for_each(|value| secrets.clean_value(value));
-            }
-            StepOutcome::Stopped { message, .. } => secrets.clean(message),
-        }
-        for denial in &mut report.denials {
-            secrets.clean(&mut denial.target);
-            secrets.clean(&mut denial.hint);
-        }
-        for set in [&mut report.hosts_contacted, &mut report.files_written] {
-            *set = std::mem::take(set)
-                .into_iter()
-                .map(|mut text| {
-                    secrets.clean(&mut text);
-                    text
-                })
-                .collect();
-        }
-    }
-
-    fn deliver(&self) -> EventSink {
-        let (output, observer, index) = (
-            Arc::clone(&self.output),
-            Arc::clone(&self.session.observer),
-            self.index,
-        );
-        let parent = self.parent.clone();
-        Arc::new(move |event| {
-            if let StepEvent::Output { stream, data } = &event {
-                output
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .write(*stream, data);
-            }
-            // What is nested is told by the outermost step.
-            if let Some(parent) = &parent {
-                parent(event);
-                return;
-            }
-            match event {
-                StepEvent::Output { stream, data } => observer.output(index, stream, &data),
-                StepEvent::Progress { done, total, note } => {
-                    observer.progress(index, done, total, &note)
-                }
-                StepEvent::Log { level, message, .. } => observer.log(index, level, &message),
-            }
-        })
-    }
-
-    fn emit(&self, event: StepEvent) {
-        self.release();
-        (self.sink())(event);
-        self.release();
     }
 
     /// Runs the sets of inputs, all of them or from the one that waited.
@@ -291,16 +167,22 @@ impl<'a> StepRun<'a> {
         let info = action.info()?;
         self.result.component_digest.clone_from(&info.digest);
         let cache = CompileCache::open(self.session.runner.state.cache())?;
-        if let Err(error) = ensure_compiled(
+        let compiled = ensure_compiled(
             &cache,
             &self.session.runner.program,
             &info.digest,
             action.wasm(),
-        )
-        .await
-        {
-            self.end(StepStatus::Failed, "LoadFailed", 1, &error.to_string());
-            return Ok(None);
+        );
+        tokio::select! {
+            biased;
+            compiled = compiled => if let Err(error) = compiled {
+                self.end(StepStatus::Failed, "LoadFailed", 1, &error.to_string());
+                return Ok(None);
+            },
+            () = self.stopped() => {
+                self.cancel();
+                return Ok(None);
+            }
         }
         let (from, mut before, mut call) = match resumed {
             Some(Resumed {
@@ -370,7 +252,7 @@ impl<'a> StepRun<'a> {
         );
         let directories = session.directories(self.step);
         crate::state::make_private(&PathBuf::from(&directories.work))?;
-        let sink = self.sink();
+        let sink = self.events.sink();
         let (id, rights) = session.register(StepRights {
             component: GrantCheck::new(decision.component.clone()),
             children: GrantCheck::new(decision.children.clone()),
@@ -397,7 +279,8 @@ impl<'a> StepRun<'a> {
                 work_directory: directories.work,
                 downloads_directory: directories.downloads,
                 data_directory: directories.data,
-                deadline_unix_millis: unix_millis(Duration::from_millis(limits.wall_millis)),
+                deadline_unix_millis: unix_millis(runner.clock.now())
+                    .saturating_add(limits.wall_millis),
                 environment: self.step.environment.clone(),
                 region: runner.node.region.clone(),
             },
@@ -423,10 +306,10 @@ impl<'a> StepRun<'a> {
             }
         };
         session.unregister(id);
-        self.release();
+        self.events.release();
         let mut report = match result {
             Ok(mut report) => {
-                self.clean_report(&mut report);
+                self.events.clean_report(&mut report);
                 report
             }
             Err(error) => {
@@ -451,6 +334,15 @@ impl<'a> StepRun<'a> {
             };
         }
         Ok(report)
+    }
+
+    /// Returns once the step has to end early.
+    pub(crate) async fn stopped(&self) {
+        if self.is_final() {
+            self.session.control.killed().await;
+        } else {
+            self.session.control.cancelled().await;
+        }
     }
 
     /// The last step with `finallyStep` is not stopped by a first cancellation.
@@ -604,90 +496,25 @@ impl<'a> StepRun<'a> {
     /// Writes down what the attempt did. A receipt that cannot be written is told with the result.
     fn receipt(&mut self, report: Option<&StepReport>, decision: &Decision) {
         let session = self.session;
-        let mut body = Map::new();
-        let mut set = |name: &str, value: Value| body.insert(name.to_owned(), value);
-        set("time", now().into());
-        set("runId", session.run_id.clone().into());
-        set("document", self.document.document.clone().into());
-        set(
-            "documentSha256",
-            self.document.document_sha256.clone().into(),
-        );
-        set("step", self.step.name.clone().into());
-        set("action", self.step.action.clone().into());
-        set("component", self.result.component_digest.clone().into());
-        set("attempt", self.result.attempt.into());
-        set("rules", decision.rules.clone().into());
-        set(
-            "componentGrant",
-            serde_json::to_value(&decision.component).unwrap_or_default(),
-        );
-        set(
-            "childrenGrantSha256",
-            capstan_runtime::digest(
-                serde_json::to_string(&decision.children)
-                    .unwrap_or_default()
-                    .as_bytes(),
+        let state = &session.runner.state;
+        let written = session.keep_grant(&decision.children).and_then(|grant| {
+            let attempt = Attempt {
+                time: session.now(),
+                run_id: &session.run_id,
+                document: &self.document.document,
+                document_sha256: &self.document.document_sha256,
+                policy_sha256: &session.policy_sha256,
+                result: &self.result,
+                decision,
+                children_grant: grant,
+            };
+            receipts::append(
+                &state.receipts(),
+                &state.run_receipts(&session.run_id),
+                receipts::body(&attempt, report),
             )
-            .into(),
-        );
-        match report {
-            Some(report) => {
-                let outcome = match &report.outcome {
-                    StepOutcome::Done {
-                        status, exit_code, ..
-                    } => {
-                        serde_json::json!({ "status": format!("{status:?}"), "exitCode": exit_code })
-                    }
-                    StepOutcome::Suspended { reason, .. } => {
-                        serde_json::json!({ "status": "Suspended", "reason": reason })
-                    }
-                    StepOutcome::Failure { message, .. } => {
-                        serde_json::json!({ "status": "Failed", "reason": message })
-                    }
-                    StepOutcome::Stopped {
-                        reason, message, ..
-                    } => serde_json::json!({ "status": format!("{reason:?}"), "reason": message }),
-                };
-                set("outcome", outcome);
-                set(
-                    "usage",
-                    serde_json::to_value(&report.usage).unwrap_or_default(),
-                );
-                set(
-                    "children",
-                    serde_json::to_value(&report.children).unwrap_or_default(),
-                );
-                set(
-                    "filesWritten",
-                    serde_json::to_value(&report.files_written).unwrap_or_default(),
-                );
-                set(
-                    "hostsContacted",
-                    serde_json::to_value(&report.hosts_contacted).unwrap_or_default(),
-                );
-                set(
-                    "denials",
-                    serde_json::to_value(&report.denials).unwrap_or_default(),
-                );
-                set(
-                    "enforced",
-                    serde_json::to_value(&report.enforced).unwrap_or_default(),
-                );
-            }
-            None => {
-                set("outcome", serde_json::json!({ "status": "AccessDenied" }));
-                set(
-                    "missing",
-                    serde_json::to_value(&decision.missing).unwrap_or_default(),
-                );
-            }
-        }
-        if let Err(error) = receipts::append(
-            &session.runner.state.receipts(),
-            &session.runner.state.run_receipts(&session.run_id),
-            body,
-        ) {
+        });
+        if let Err(error) = written {
             self.result.message = error.to_string();
         }
     }
@@ -708,33 +535,33 @@ impl<'a> StepRun<'a> {
                 self.result.status_detail = "Success".into();
             }
         }
-        let note = |stream, text: &str| StepEvent::Output {
-            stream,
-            data: text.as_bytes().to_vec(),
-        };
         if written == (StepStatus::Failed, EXIT_SUCCESS) {
-            self.output
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .forget_stderr();
+            self.events.output().forget_stderr();
         }
         if !denied && status == StepStatus::Success && code == EXIT_SUCCESS {
-            let text = "the step ends the document with success; the steps after it are not run\n";
-            self.emit(note(OutputStream::Stdout, text));
+            self.events.print(
+                OutputStream::Stdout,
+                "the step ends the document with success; the steps after it are not run",
+            );
         } else if written == (StepStatus::Failed, EXIT_FAILURE) {
-            let text =
-                "the step ends the document with a failure; the steps after it are not run\n";
-            self.emit(note(OutputStream::Stdout, text));
-            self.emit(note(OutputStream::Stderr, text));
+            for stream in [OutputStream::Stdout, OutputStream::Stderr] {
+                self.events.print(
+                    stream,
+                    "the step ends the document with a failure; the steps after it are not run",
+                );
+            }
         }
-        let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        let output = self.events.output();
         let (stdout, stderr) = output.texts();
         output.finish();
+        let [stdout_path, stderr_path] = output.paths();
         drop(output);
+        self.result.stdout_path = stdout_path;
+        self.result.stderr_path = stderr_path;
         self.result.output = combined(&stdout, &stderr);
         self.result.stdout = stdout;
         self.result.stderr = stderr;
-        self.result.ended_at = now();
+        self.result.ended_at = self.session.now();
         next
     }
 

@@ -5,7 +5,6 @@ use std::os::fd::OwnedFd;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Serves the worker. Every call is checked again, against the grants the supervisor itself computed, so that a
 /// worker that was taken over gains nothing by asking.
@@ -88,8 +87,8 @@ pub struct DocumentRequest {
     pub name: String,
     /// YAML or JSON.
     pub content: String,
-    /// A JSON object.
-    pub parameters: Value,
+    /// A mapping, in YAML or JSON.
+    pub parameters: String,
 }
 
 /// How a nested document ended.

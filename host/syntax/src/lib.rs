@@ -7,4 +7,4 @@ mod parse;
 
 pub use diagnostics::{Diagnostic, Diagnostics, Position, Severity, nearest};
 pub use node::{Entry, Node, Value};
-pub use parse::parse;
+pub use parse::{parse, parse_mapping};

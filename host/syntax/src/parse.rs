@@ -1,10 +1,10 @@
 //! From text to values. JSON is read as the part of YAML that it is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
-use crate::diagnostics::{Diagnostic, Position};
+use crate::diagnostics::{Diagnostic, Diagnostics, Position};
 use crate::node::{Entry, Node, Value};
 
 /// Deeper nesting than any real file has; a guard for the stack.
@@ -31,6 +31,31 @@ pub fn parse(source: &str) -> Result<Node, Vec<Diagnostic>> {
             }
         }
         result => result,
+    }
+}
+
+/// Reads one mapping that stands on its own, such as a set of parameters.
+///
+/// # Errors
+/// As [`parse`], and when it is no mapping. `origin` is its name in messages.
+pub fn parse_mapping(
+    source: &str,
+    origin: &str,
+) -> Result<BTreeMap<String, serde_json::Value>, Diagnostics> {
+    let root = parse(source).map_err(|problems| Diagnostics::new(origin, problems))?;
+    match root.as_map() {
+        Some(entries) => Ok(entries
+            .iter()
+            .map(|entry| (entry.key.clone(), entry.node.to_json()))
+            .collect()),
+        None => Err(Diagnostics::new(
+            origin,
+            vec![Diagnostic::error(
+                "type",
+                root.position,
+                format!("this is {}, and not a mapping", root.kind()),
+            )],
+        )),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use capstan_sdk::{
     Action, Context, Event, Failure, Outcome, Status, Value, control, files, input, input_text,
-    serde_json, step,
+    step,
 };
 
 struct RunDocument;
@@ -20,22 +20,7 @@ impl Action for RunDocument {
         let (name, content) = match kind.as_str() {
             "SSMDocument" if path == NOOP => return Ok(Outcome::success()),
             "SSMDocument" => (path.clone(), control::get_document(&path)?),
-            "LocalPath" => {
-                let file = if path.starts_with('/') {
-                    path.clone()
-                } else {
-                    format!("{}/{path}", context.downloads_directory)
-                };
-                let content = String::from_utf8(files::read_all(&file)?)
-                    .map_err(|_| Failure::invalid(format!("the document {file} is not UTF-8")))?;
-                let name = file.rsplit('/').next().unwrap_or(&file);
-                (
-                    name.rsplit_once('.')
-                        .map_or(name, |(stem, _)| stem)
-                        .to_owned(),
-                    content,
-                )
-            }
+            "LocalPath" => local(context, &path)?,
             other => {
                 return Err(Failure::invalid(format!(
                     "there is no documentType {other}; there are SSMDocument and LocalPath"
@@ -45,13 +30,8 @@ impl Action for RunDocument {
         let parameters = match input(&inputs, "documentParameters") {
             None => "{}".to_owned(),
             Some(Value::String(text)) if text.trim().is_empty() => "{}".to_owned(),
-            Some(Value::String(text)) => serde_json::from_str::<Value>(text)
-                .map_err(|error| {
-                    Failure::invalid(format!(
-                        "documentParameters is neither a mapping nor JSON: {error}"
-                    ))
-                })?
-                .to_string(),
+            // JSON or YAML, which the host reads.
+            Some(Value::String(text)) => text.clone(),
             Some(value) => value.to_string(),
         };
         let result = control::run_document(&name, &content, &parameters)?;
@@ -77,6 +57,41 @@ impl Action for RunDocument {
             "the nested document asked for a restart, and is not taken up again after it; run it as a document of its own",
         ))
     }
+}
+
+/// A document on this machine: a file, or the only one in a folder. Relative is below the downloads.
+fn local(context: &Context, path: &str) -> Result<(String, String), Failure> {
+    let mut file = if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("{}/{path}", context.downloads_directory)
+    };
+    while file.len() > 1 && file.ends_with('/') {
+        file.pop();
+    }
+    if files::stat(&file)?.kind == files::Kind::Directory {
+        let mut documents: Vec<String> = files::list_directory(&file)?
+            .into_iter()
+            .map(|entry| entry.name)
+            .filter(|name| {
+                [".yaml", ".yml", ".json"]
+                    .iter()
+                    .any(|end| name.ends_with(end))
+            })
+            .collect();
+        let found = documents.pop().filter(|_| documents.is_empty());
+        let found = found.ok_or_else(|| {
+            Failure::invalid(format!(
+                "the folder {file} holds no document or several; documentPath names one"
+            ))
+        })?;
+        file = format!("{file}/{found}");
+    }
+    let content = String::from_utf8(files::read_all(&file)?)
+        .map_err(|_| Failure::invalid(format!("the document {file} is not UTF-8")))?;
+    let name = file.rsplit('/').next().unwrap_or(&file);
+    let name = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    Ok((name.to_owned(), content))
 }
 
 capstan_sdk::action!(RunDocument, "../manifest.json");

@@ -7,6 +7,8 @@
 //! The chain holds no secret. It shows damage and careless edits; who can write both files can write another
 //! chain, against which only a copy of the last hash, kept elsewhere, helps.
 
+mod body;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -15,6 +17,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::error::RunnerError;
+
+pub(crate) use body::{Attempt, body};
 
 /// What the first line has as the hash before it.
 const BEGINNING: &str = "0000000000000000000000000000000000000000000000000000000000000000";

@@ -2,7 +2,6 @@
 
 use super::Answer;
 use crate::bindings::capstan::host::control::{DocumentResult, Host};
-use crate::bindings::capstan::host::types::Error;
 use crate::broker::DocumentRequest;
 use crate::runtime::StepState;
 use crate::tariff;
@@ -40,11 +39,6 @@ impl Host for StepState {
                 format!("grants: {{ documents: [\"{name}\"] }}"),
             )));
         }
-        let Ok(parameters) = serde_json::from_str(&parameters) else {
-            return Ok(Err(Error::Invalid(
-                "the parameters of a nested document are a JSON object".into(),
-            )));
-        };
         let request = DocumentRequest {
             name,
             content,
