@@ -1,8 +1,8 @@
 //! The built-in actions, against real files and servers.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::Machine;
+use crate::support::{Machine, Run};
 
 #[test]
 fn a_built_in_document_runs_by_name() {
@@ -115,4 +115,86 @@ fn a_missing_powershell_is_named() {
     });
     let run = machine.run(&document.to_string(), &[]).expect(1, "Failed");
     assert!(run.json.to_string().contains("pwsh"), "{:#}", run.json);
+}
+
+#[test]
+fn run_document_fetches_what_it_runs() {
+    let machine = Machine::new();
+    let inner = json!({
+        "schemaVersion": "2.2",
+        "parameters": { "Word": { "type": "String" }, "Count": { "type": "Integer", "default": 1 } },
+        "mainSteps": [{ "name": "say", "action": "aws:runShellScript", "inputs": { "runCommand": [
+            "echo inner {{ Word }} {{ Count }}"] } }],
+    })
+    .to_string();
+    machine.file("state/documents/own.json", &inner);
+    // The state folder has to be this user's alone.
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(machine.state(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let served = inner.clone();
+    let server = crate::support::HttpServer::start(move |_| {
+        crate::support::HttpResponse::ok(served.clone())
+    });
+    let policy = machine.file(
+        "policy.yaml",
+        format!(
+            "version: 1\nrules:\n  - id: fetch\n    grants: {{ documents: [own], hosts: [\"{}\"] }}\n",
+            server.url("/own.json")
+        ),
+    );
+    let policy = policy.display().to_string();
+    let run = |parameters: Value| {
+        let file = machine.file("parameters.json", parameters.to_string());
+        let parameters = format!("file://{}", file.display());
+        let arguments = [
+            "run",
+            "--output",
+            "json",
+            "AWS-RunDocument",
+            "--policy",
+            &policy,
+        ];
+        Run::of(machine.capstan(arguments.iter().chain(&["--parameters", &parameters])))
+    };
+    // As AWS takes them: JSON text in a list of one, and documentParameters as YAML.
+    let stored = run(json!({
+        "sourceType": ["SSMDocument"],
+        "sourceInfo": ["{\"name\": \"own\"}"],
+        "documentParameters": ["{\"Word\": \"speaks\", \"Count\": 2}"],
+    }))
+    .success();
+    assert!(
+        stored.stdout(1).contains("inner speaks 2"),
+        "{:#}",
+        stored.json
+    );
+    let fetched = run(json!({
+        "sourceType": ["HTTP"],
+        "sourceInfo": [json!({ "url": server.url("/own.json"), "allowInsecureDownload": "true" }).to_string()],
+        "documentParameters": ["{\"Word\": \"comes\"}"],
+    }))
+    .success();
+    assert!(
+        fetched.stdout(1).contains("inner comes 1"),
+        "{:#}",
+        fetched.json
+    );
+    // Whole outputs are where the result says.
+    let path = fetched.step(1)["stdoutPath"].as_str().unwrap();
+    assert!(
+        std::fs::read_to_string(path)
+            .unwrap()
+            .contains("inner comes 1")
+    );
+
+    let missing = run(json!({
+        "sourceType": ["SSMDocument"],
+        "sourceInfo": ["{\"name\": \"own:7\"}"],
+    }));
+    assert!(
+        missing.json.to_string().contains("version 7"),
+        "{:#}",
+        missing.json
+    );
+    assert_eq!(missing.step(1)["status"], "Skipped");
 }

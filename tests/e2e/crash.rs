@@ -268,3 +268,143 @@ fn the_first_interrupt_cancels_and_runs_the_final_step() {
     assert_eq!(run.step(1)["status"], "Cancelled");
     assert_eq!(run.stdout(2), "finally\n");
 }
+
+/// Steps that each leave a line, with one among them that is suspended and resumed.
+fn steps_and_a_wait(folder: &std::path::Path) -> Value {
+    let shell = |name: &str, last: bool| {
+        json!({ "name": name, "action": "aws:runShellScript", "inputs": {
+            "finallyStep": last, "runCommand": [format!("echo {name} >> {}/log", folder.display())] } })
+    };
+    let wait =
+        json!({ "name": "wait", "action": "test:wait-a-while", "inputs": { "seconds": 0.01 } });
+    json!({ "schemaVersion": "2.2", "mainSteps": [shell("one", false), wait, shell("two", false), shell("three", true)] })
+}
+
+#[test]
+fn a_run_goes_on_from_between_any_two_lines_of_its_journal() {
+    let machine = Machine::new();
+    let folder = machine.path("shared");
+    std::fs::create_dir_all(&folder).unwrap();
+    let policy = policy(&machine, &folder);
+    let component = component("wait-a-while").display().to_string();
+    let id = "00000000-0000-4000-8000-000000000042";
+    let resume = || {
+        Run::of(machine.capstan([
+            "run",
+            "--output",
+            "json",
+            "--resume",
+            id,
+            "--policy",
+            &policy,
+            "--component",
+            &component,
+        ]))
+    };
+    let document = steps_and_a_wait(&folder).to_string();
+    let arguments = [
+        "--run-id",
+        id,
+        "--policy",
+        &policy,
+        "--component",
+        &component,
+    ];
+    machine.run(&document, &arguments).success();
+    let path = machine.state().join("runs").join(id).join("journal.jsonl");
+    let journal = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = journal.split_inclusive('\n').collect();
+    let count = |event: &str, lines: &[&str]| {
+        let mark = format!("{{\"event\":\"{event}\"");
+        lines.iter().filter(|line| line.starts_with(&mark)).count()
+    };
+    assert_eq!(count("stepSuspended", &lines), 1, "{journal}");
+    assert_eq!(count("stepResumed", &lines), 1, "{journal}");
+
+    for kept in 1..=lines.len() {
+        let done = count("stepFinished", &lines[..kept]);
+        std::fs::write(&path, lines[..kept].concat()).unwrap();
+        let _ = std::fs::remove_file(folder.join("log"));
+        let run = resume().success();
+        let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+        let expected = ["one\n", "", "two\n", "three\n"][done..].concat();
+        assert_eq!(log, expected, "{kept} of {} lines", lines.len());
+        // What the waiting step printed before it was suspended is not lost with the process.
+        let wait = run.stdout(1);
+        assert!(
+            wait.starts_with("waiting\n") && wait.contains("resumed by timer"),
+            "{kept}: {wait}"
+        );
+
+        // The same, of a run that was cancelled before the process died.
+        if kept < lines.len() {
+            let cancelled = "{\"event\":\"cancelled\",\"at\":\"2026-01-01T00:00:00Z\"}\n";
+            std::fs::write(&path, lines[..kept].concat() + cancelled).unwrap();
+            let _ = std::fs::remove_file(folder.join("log"));
+            let run = resume().expect(130, "Cancelled");
+            let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+            let expected = if done < 4 { "three\n" } else { "" };
+            assert_eq!(log, expected, "cancelled, {kept} of {} lines", lines.len());
+            for step in done..3 {
+                assert_eq!(run.step(step)["status"], "Cancelled", "{kept}, step {step}");
+            }
+        }
+    }
+}
+
+/// A clock on which every time has come as soon as somebody waits for it.
+#[derive(Debug)]
+struct Fast(std::sync::Mutex<jiff::Timestamp>);
+
+#[async_trait::async_trait]
+impl capstan_runner::Clock for Fast {
+    fn now(&self) -> jiff::Timestamp {
+        *self.0.lock().unwrap()
+    }
+
+    async fn sleep_until(&self, time: jiff::Timestamp) {
+        let mut now = self.0.lock().unwrap();
+        *now = time.max(*now);
+    }
+}
+
+#[test]
+fn a_year_passes_on_the_runners_own_clock() {
+    use capstan_runner::{ActionRegistry, RunControl, RunRequest, Runner, StateFolder, StepStatus};
+    struct Silent;
+    impl capstan_runner::Observer for Silent {}
+
+    let machine = Machine::new();
+    let mut actions = ActionRegistry::new(&[]);
+    actions.add_file(&component("wait-a-while")).unwrap();
+    let state = StateFolder::open(Some(&machine.state())).unwrap();
+    let mut runner = Runner::new(state, actions, capstan_policy::Policy::default());
+    let start = jiff::Timestamp::now();
+    let clock = std::sync::Arc::new(Fast(start.into()));
+    runner.clock = std::sync::Arc::clone(&clock) as _;
+    runner.program = env!("CARGO_BIN_EXE_capstan").into();
+    let year = 365.0 * 86400.0;
+    let document = json!({ "schemaVersion": "2.2", "mainSteps": [
+        { "name": "wait", "action": "test:wait-a-while", "inputs": { "seconds": year } }] });
+    let request = RunRequest {
+        document: "wait".into(),
+        source: document.to_string(),
+        origin: "wait.json".into(),
+        arguments: Default::default(),
+        run_id: None,
+    };
+    let result = tokio::runtime::Runtime::new()
+        .unwrap()
+        .block_on(std::sync::Arc::new(runner).run(
+            request,
+            std::sync::Arc::new(Silent),
+            RunControl::default(),
+        ))
+        .unwrap();
+    assert_eq!(result.status, StepStatus::Success, "{result:?}");
+    assert!(result.steps[0].stdout.contains("resumed by timer"));
+    let passed = clock.0.lock().unwrap().duration_since(start).as_secs_f64();
+    assert!((year..year + 60.0).contains(&passed), "{passed}");
+    let ended: jiff::Timestamp = result.ended_at.parse().unwrap();
+    assert!(ended.duration_since(start).as_secs_f64() >= year);
+}

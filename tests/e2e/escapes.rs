@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::net::TcpListener;
 
-use crate::support::{Machine, has, is_root, shell_document};
+use crate::support::{Machine, has, shell_document, skips_without, skips_without_root};
 
 /// The script must fail on its own, without the step being refused beforehand.
 #[track_caller]
@@ -71,7 +71,7 @@ fn cannot_write_outside_of_its_folders() {
 
 #[test]
 fn cannot_change_the_mode_or_owner_of_a_file_outside() {
-    if !is_root() {
+    if skips_without_root("a file of another user") {
         return;
     }
     let machine = Machine::new();
@@ -181,7 +181,7 @@ fn nothing_outlives_the_step() {
 
 #[test]
 fn cannot_gain_privileges_through_a_setuid_file() {
-    if !is_root() {
+    if skips_without_root("a file of another user") {
         return;
     }
     let machine = Machine::new();
@@ -302,4 +302,174 @@ fn a_receipt_that_was_changed_shows() {
     let lines: Vec<&str> = text.lines().collect();
     std::fs::write(&receipts, format!("{}\n", lines[1..].join("\n"))).unwrap();
     assert!(!machine.capstan(["audit", "verify"]).status.success());
+}
+
+#[test]
+fn runs_as_the_user_that_the_policy_names() {
+    if skips_without_root("a step that runs as another user") {
+        return;
+    }
+    let machine = Machine::new();
+    let folder = machine.path("shared");
+    std::fs::create_dir_all(&folder).unwrap();
+    let foreign = machine.file("shared/foreign", "x");
+    use std::os::unix::fs::PermissionsExt as _;
+    for path in [machine.path(""), folder.clone()] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    std::fs::set_permissions(&foreign, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let policy = |user: &str| {
+        let text = format!(
+            "version: 1\nrules:\n  - id: user\n    runAs: {{ user: {user} }}\n    grants: {{ files: [{{ path: {}, access: read-write }}] }}\n",
+            folder.display()
+        );
+        machine.file("policy.yaml", text).display().to_string()
+    };
+    let script = format!(
+        "id -u; id -G; grep CapEff /proc/self/status; cat {0} 2>&1; echo y > {0}; touch mine && echo work",
+        foreign.display()
+    );
+    let run = machine
+        .shell(&script, &["--policy", &policy("nobody")])
+        .success();
+    let lines: Vec<&str> = run.stdout(0).lines().collect();
+    assert_eq!(lines[0], "65534", "{:#}", run.json);
+    assert_eq!(lines[1], "65534", "{:#}", run.json);
+    assert!(lines[2].ends_with("0000000000000000"), "{}", lines[2]);
+    // What the policy grants is not more than what the user may do.
+    assert!(lines[3].contains("Permission denied"), "{}", lines[3]);
+    assert_eq!(lines.last(), Some(&"work"), "its own folder is its own");
+    assert_eq!(std::fs::read_to_string(&foreign).unwrap(), "x");
+
+    let run = machine.shell("id", &["--policy", &policy("no-such-user")]);
+    assert_eq!(run.code, 1, "{:#}", run.json);
+    assert!(
+        run.json.to_string().contains("no-such-user"),
+        "{:#}",
+        run.json
+    );
+}
+
+#[test]
+fn the_profile_networked_reaches_public_addresses_only() {
+    if skips_without_root("the profile networked, in a network of its own")
+        || skips_without(&["ip", "unshare", "python3"])
+    {
+        return;
+    }
+    // A network with nothing but loopback, which has a public address, too. (The range is for documentation.)
+    let machine = Machine::new();
+    let document = machine.file(
+        "document.json",
+        shell_document(
+            "for host in 8.8.8.8 127.0.0.1 169.254.169.254 10.1.2.3; do \
+               python3 -c 'import sys, urllib.request; print(sys.argv[1], urllib.request.urlopen(\"http://\" + sys.argv[1] + \":8099/\", timeout=20).read())' $host 2>&1 | tail -1; \
+             done",
+        ),
+    );
+    let script = format!(
+        "ip link set lo up; for a in 8.8.8.8 169.254.169.254 10.1.2.3; do ip address add $a/32 dev lo; done; \
+         python3 -c 'import http.server; http.server.HTTPServer((\"\", 8099), http.server.SimpleHTTPRequestHandler).serve_forever()' >/dev/null 2>&1 & \
+         server=$!; until python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 8099))' 2>/dev/null; do :; done; \
+         {} run --output json --profile networked {}; code=$?; kill $server; exit $code",
+        env!("CARGO_BIN_EXE_capstan"),
+        document.display()
+    );
+    let mut command = std::process::Command::new("unshare");
+    command
+        .args(["--net", "sh", "-c", &script])
+        .env("CAPSTAN_STATE", machine.state())
+        .env("CAPSTAN_CACHE", crate::support::shared_cache())
+        .current_dir(machine.path(""));
+    let run = crate::support::Run::of(command.output().unwrap());
+    let stdout = run.stdout(0);
+    let reached = |host: &str| {
+        stdout
+            .lines()
+            .any(|line| line.starts_with(host) && line.contains("Directory listing"))
+    };
+    assert!(reached("8.8.8.8"), "{:#}\n{}", run.json, run.stderr);
+    for host in ["127.0.0.1", "169.254.169.254", "10.1.2.3"] {
+        assert!(!reached(host), "{host}: {stdout}");
+    }
+    let denials = run.step(0)["denials"].to_string();
+    assert!(denials.contains("169.254.169.254"), "{:#}", run.json);
+}
+
+/// Leaves for a user namespace that allows no more of them, as nobody in particular, and runs the rest.
+const WITHOUT_NAMESPACES: &str = r#"
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+uid, gid = os.geteuid(), os.getegid()
+if libc.unshare(0x10000000) != 0:
+    sys.exit(77)
+for path, text in (("setgroups", "deny"), ("uid_map", f"1234 {uid} 1"), ("gid_map", f"1234 {gid} 1")):
+    with open("/proc/self/" + path, "w") as file:
+        file.write(text)
+with open("/proc/sys/user/max_user_namespaces", "w") as file:
+    file.write("0")
+os.execv(sys.argv[1], sys.argv[1:])
+"#;
+
+#[test]
+fn a_user_without_namespaces_is_confined_too_and_told_what_is_weaker() {
+    if skips_without(&["python3"]) {
+        return;
+    }
+    let machine = Machine::new();
+    let secret = machine.file("other/secret", "s3cret");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let script = format!(
+        "id -u; cat {0}; echo x > {0}; cat /etc/shadow; \
+         (echo > /dev/tcp/127.0.0.1/{1}) && echo reached; \
+         kill -0 {2} && echo signalled; \
+         echo y > file; echo z > $TMPDIR/file; cat file $TMPDIR/file",
+        secret.display(),
+        listener.local_addr().unwrap().port(),
+        std::process::id(),
+    );
+    let script = format!("#!/bin/bash\n{script}");
+    let document = machine.file("document.json", shell_document(&script));
+    let run = |more: &[&str]| {
+        let mut command = std::process::Command::new("python3");
+        command
+            .args(["-c", WITHOUT_NAMESPACES, env!("CARGO_BIN_EXE_capstan")])
+            .args(["run", "--output", "json"])
+            .arg(&document)
+            .args(more)
+            .env("CAPSTAN_STATE", machine.state())
+            .env("CAPSTAN_CACHE", crate::support::shared_cache());
+        crate::support::Run::of(command.output().unwrap())
+    };
+    let result = run(&[]);
+    if result.code == 77 {
+        eprintln!("left out: this machine allows no user namespaces at all");
+        return;
+    }
+    let result = result.success();
+    assert_eq!(result.stdout(0), "1234\ny\nz\n", "{:#}", result.json);
+    assert_eq!(std::fs::read_to_string(&secret).unwrap(), "s3cret");
+    let enforced = &result.step(0)["enforced"];
+    for layer in ["mount-namespace", "pid-namespace", "network-namespace"] {
+        assert!(
+            enforced[layer].to_string().contains("issing"),
+            "{layer}: {enforced:#}"
+        );
+    }
+    for layer in ["landlock-files", "seccomp", "no-new-privs"] {
+        assert!(
+            enforced[layer].to_string().contains("ull"),
+            "{layer}: {enforced:#}"
+        );
+    }
+    // Who does not accept that says so, and the step is not begun.
+    let policy = machine.file("policy.yaml", "version: 1\nmayLack: []\n");
+    let refused = run(&["--policy", &policy.display().to_string()]);
+    assert_eq!(refused.code, 1, "{:#}", refused.json);
+    assert_eq!(
+        refused.step(0)["statusDetail"],
+        "NotEnforceable",
+        "{:#}",
+        refused.json
+    );
 }

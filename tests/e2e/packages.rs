@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use zip::write::SimpleFileOptions;
 
-use crate::support::{HttpResponse, HttpServer, Machine, Run, has, is_root};
+use crate::support::{HttpResponse, HttpServer, Machine, Run, skips_without, skips_without_root};
 
 fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
@@ -270,7 +270,7 @@ fn packages_come_from_a_web_server_and_from_s3() {
 /// A real `apt-get` and `dpkg` with a private root, so that the machine under test stays as it is.
 #[test]
 fn a_system_package_is_installed_and_removed() {
-    if !(is_root() && has("apt-get") && has("dpkg-deb")) {
+    if skips_without_root("a system package") || skips_without(&["apt-get", "dpkg-deb"]) {
         eprintln!("there is no apt here, or no root; nothing was tested");
         return;
     }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{HttpResponse, HttpServer, Machine, Run, has, is_root, repository};
+use crate::support::{
+    HttpResponse, HttpServer, Machine, Run, has, is_root, repository, skips_without_root,
+};
 
 /// A service manager in small: it obeys a control file, as `systemctl` obeys its socket, and answers for the
 /// health of the service while that runs.
@@ -259,7 +261,7 @@ fn files_only(extra: &str, sshd: &Path, sysctl: &Path) -> String {
 
 #[test]
 fn a_baseline_changes_the_granted_files_and_no_others() {
-    if !is_root() {
+    if skips_without_root("a file of the system's") {
         return;
     }
     let machine = Machine::new();
@@ -305,7 +307,7 @@ fn a_baseline_changes_the_granted_files_and_no_others() {
 
 #[test]
 fn the_baseline_example_runs_as_it_is_shipped() {
-    if !is_root() {
+    if skips_without_root("a file of the system's") {
         return;
     }
     let machine = Machine::new();

@@ -33,7 +33,7 @@ fn scratch() -> PathBuf {
 }
 
 /// The compile cache that all tests share, so that each component is compiled once.
-fn shared_cache() -> PathBuf {
+pub fn shared_cache() -> PathBuf {
     scratch().join("compile-cache")
 }
 
@@ -205,6 +205,23 @@ pub fn is_root() -> bool {
     // The owner of a process's own folder is its effective user.
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// Says which test is left out where it cannot be had.
+pub fn skips_without_root(what: &str) -> bool {
+    if !is_root() {
+        eprintln!("left out: {what} needs root");
+    }
+    !is_root()
+}
+
+/// The same for programs.
+pub fn skips_without(programs: &[&str]) -> bool {
+    let missing: Vec<&&str> = programs.iter().filter(|program| !has(program)).collect();
+    if !missing.is_empty() {
+        eprintln!("left out: {missing:?} are not on this machine");
+    }
+    !missing.is_empty()
 }
 
 pub fn has(program: &str) -> bool {

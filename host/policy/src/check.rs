@@ -152,10 +152,13 @@ impl GrantCheck {
         self.named(&self.grant.secrets, name)
     }
 
-    /// Whether a document may be read or run.
+    /// Whether a document may be read or run. A grant of a plain name holds for each of its versions, and for its
+    /// ARN.
     #[must_use]
     pub fn allows_document(&self, name: &str) -> bool {
-        self.named(&self.grant.documents, name)
+        let plain = name.rsplit('/').next().unwrap_or(name);
+        let plain = plain.split(':').next().unwrap_or(plain);
+        self.named(&self.grant.documents, name) || self.named(&self.grant.documents, plain)
     }
 
     /// Whether requests to an AWS service may be signed.

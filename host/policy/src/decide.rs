@@ -133,7 +133,9 @@ impl Policy {
     pub fn decide(&self, subject: &Subject, manifest: &Manifest, step: &StepNeeds) -> Decision {
         let own = self.rules_for(subject, false);
         let mut base = self.profile.base(&step.directories);
-        base.may_lack.extend(self.may_lack.iter().copied());
+        if let Some(may_lack) = &self.may_lack {
+            base.may_lack.clone_from(may_lack);
+        }
         let mut refused = own.refused.clone();
         let mut granted = union(&base, &own.granted);
         let mut limits = self.limits_with(&own.limits.iter().collect::<Vec<_>>());
@@ -228,7 +230,9 @@ impl Policy {
     #[must_use]
     pub fn ceiling(&self, subject: &Subject, directories: &StepDirectories) -> Grant {
         let mut base = self.profile.base(directories);
-        base.may_lack.extend(self.may_lack.iter().copied());
+        if let Some(may_lack) = &self.may_lack {
+            base.may_lack.clone_from(may_lack);
+        }
         union(&base, &self.rules_for(subject, true).granted)
     }
 

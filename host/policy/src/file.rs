@@ -22,8 +22,8 @@ pub struct Policy {
     pub(crate) limits: BTreeMap<&'static str, u64>,
     /// Limits of a run as a whole, by the same names.
     pub(crate) run_limits: BTreeMap<&'static str, u64>,
-    /// Layers whose absence is accepted, besides those of the profile.
-    pub(crate) may_lack: BTreeSet<Layer>,
+    /// Layers whose absence is accepted, instead of those of the profile.
+    pub(crate) may_lack: Option<BTreeSet<Layer>>,
     /// In the order of the file, which means nothing.
     pub rules: Vec<Rule>,
 }
@@ -298,10 +298,11 @@ impl Reader {
                 "limits" => policy.limits = self.limits(node),
                 "runLimits" => policy.run_limits = self.limits(node),
                 "mayLack" => {
+                    let may_lack = policy.may_lack.get_or_insert_default();
                     for text in self.texts(node, "`mayLack`") {
                         match serde_json::from_value(text.clone().into()) {
                             Ok(layer) => {
-                                policy.may_lack.insert(layer);
+                                may_lack.insert(layer);
                             }
                             Err(_) => self.problem(
                                 node,

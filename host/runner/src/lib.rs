@@ -21,6 +21,7 @@ mod plan;
 mod receipts;
 mod result;
 mod run;
+mod run_as;
 mod secrets;
 mod session;
 mod state;

@@ -13,6 +13,7 @@ use capstan_runtime::{
     Call, CompileCache, Event, EventSink, FailureKind, OutputStream, Status, StepContext,
     StepOutcome, StepReport, StepRequest, StopReason, Usage, Wake,
 };
+use capstan_sandbox::find_user;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::unix_millis;
@@ -23,6 +24,7 @@ use crate::output::{StepOutput, combined};
 use crate::plan::{Prepared, Will, prepare, subject};
 use crate::receipts::{self, Attempt};
 use crate::result::{StepResult, StepStatus};
+use crate::run_as::open_folders;
 use crate::session::{Session, StepRights, Used};
 use crate::state::folder_name;
 
@@ -252,6 +254,9 @@ impl<'a> StepRun<'a> {
         );
         let directories = session.directories(self.step);
         crate::state::make_private(&PathBuf::from(&directories.work))?;
+        if let Err(error) = self.give_folders(&decision.children.run_as) {
+            return Ok(stopped(StopReason::NotEnforceable, &error.to_string()));
+        }
         let sink = self.events.sink();
         let (id, rights) = session.register(StepRights {
             component: GrantCheck::new(decision.component.clone()),
@@ -334,6 +339,20 @@ impl<'a> StepRun<'a> {
             };
         }
         Ok(report)
+    }
+
+    /// Gives the step's folders to the user that its programs run as.
+    fn give_folders(&self, run_as: &capstan_policy::RunAs) -> Result<(), RunnerError> {
+        let user = find_user(run_as).map_err(|error| RunnerError::Invalid(error.to_string()))?;
+        match user {
+            Some(user) if rustix::process::geteuid().is_root() => open_folders(
+                &self.session.runner.state,
+                &self.session.folder,
+                &self.step.name,
+                &user,
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Returns once the step has to end early.

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use capstan_policy::{GrantCheck, Limits, ProgramRequest};
-use capstan_sandbox::{ChildProcess, Sandbox, StepSandbox};
+use capstan_sandbox::{ChildProcess, Sandbox, StepSandbox, User, find_user};
 use tokio::sync::{Notify, watch};
 
 use crate::bindings::capstan::host::types as wit;
@@ -37,6 +37,7 @@ pub(crate) struct StepShared {
     pub(crate) step_sandbox: tokio::sync::OnceCell<Arc<StepSandbox>>,
     pub(crate) proxy: tokio::sync::OnceCell<Option<ChildProxy>>,
     running: Mutex<Vec<Arc<ChildProcess>>>,
+    owner: OnceLock<Option<User>>,
 }
 
 /// What is counted against the limits.
@@ -91,7 +92,15 @@ impl StepShared {
             step_sandbox: tokio::sync::OnceCell::new(),
             proxy: tokio::sync::OnceCell::new(),
             running: Mutex::new(Vec::new()),
+            owner: OnceLock::new(),
         }
+    }
+
+    /// Whose the files are that the component makes: the user's that its programs run as.
+    pub(crate) fn owner(&self) -> Option<&User> {
+        self.owner
+            .get_or_init(|| find_user(&self.children.grant().run_as).unwrap_or(None))
+            .as_ref()
     }
 
     /// Ends the step: the first reason counts. Its children end at once.

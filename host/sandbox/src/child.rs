@@ -175,7 +175,7 @@ impl Sandbox {
         Ok(StepSandbox {
             sandbox: Arc::clone(self),
             prepared,
-            user: user::find(&grant.run_as)?,
+            user: user::find_user(&grant.run_as)?,
             limits: limits.clone(),
             memory_kills_before: self.cgroup.as_ref().map_or(0, Cgroup::out_of_memory_kills),
         })

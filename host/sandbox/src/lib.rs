@@ -37,6 +37,7 @@ pub use disk::used_bytes;
 pub use enforced::{Enforced, Enforcement};
 pub use error::SandboxError;
 pub use probe::{LayerSupport, Support, probe};
+pub use user::{User, find_user};
 pub use worker::{
     CompilerConfinement, WorkerCommand, WorkerProcess, WorkerSpec, cleanup_worker,
     confine_compiler, enter_worker, spawn_worker,

@@ -4,12 +4,15 @@ use capstan_policy::RunAs;
 
 use crate::error::SandboxError;
 
-/// The numbers of a user.
+/// The numbers of a user of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct User {
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) groups: Vec<u32>,
+pub struct User {
+    /// The user.
+    pub uid: u32,
+    /// The group that `/etc/passwd` names.
+    pub gid: u32,
+    /// All groups, with that one first.
+    pub groups: Vec<u32>,
 }
 
 /// What a child of root keeps: work on files that belong to others, and changing to another user. All of it ends
@@ -33,8 +36,11 @@ pub(crate) fn kept_capabilities(files_are_read_only_outside: bool) -> u64 {
     }
 }
 
-/// Looks a user up in `/etc/passwd`, by name or number.
-pub(crate) fn find(run_as: &RunAs) -> Result<Option<User>, SandboxError> {
+/// Looks a user up in `/etc/passwd`, by name or number; none when the grant names none.
+///
+/// # Errors
+/// When there is no such user.
+pub fn find_user(run_as: &RunAs) -> Result<Option<User>, SandboxError> {
     let Some(name) = &run_as.user else {
         return Ok(None);
     };

@@ -15,7 +15,11 @@ use std::time::UNIX_EPOCH;
 
 use cap_std::fs::Dir;
 use capstan_policy::FileAccess;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat, openat2, renameat, unlinkat};
+use capstan_sandbox::User;
+use rustix::fs::{
+    AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, fchown, openat, openat2, renameat,
+    unlinkat,
+};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Resource;
 
@@ -88,6 +92,22 @@ impl Place {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = openat(&self.folder, name, flags, Mode::from_raw_mode(mode))?;
         Ok(file.into())
+    }
+
+    /// Gives what is there to a user.
+    fn give(&self, owner: Option<&User>) -> io::Result<()> {
+        let Some(user) = owner else {
+            return Ok(());
+        };
+        let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        Ok(chownat(
+            &self.folder,
+            &self.name,
+            Some(uid),
+            Some(gid),
+            flags,
+        )?)
     }
 
     /// Removes what is there: a link itself, not where it leads.
@@ -276,7 +296,8 @@ impl Host for StepState {
             };
             let made = Place::of(&real).and_then(|place| {
                 let mode = Mode::from_raw_mode(0o777);
-                Ok(rustix::fs::mkdirat(&place.folder, &place.name, mode)?)
+                rustix::fs::mkdirat(&place.folder, &place.name, mode)?;
+                place.give(shared.owner())
             });
             if let Err(error) = made {
                 return Ok(Err(io_error(&error, &text)));
@@ -328,8 +349,16 @@ impl Host for StepState {
         };
         let append = || -> io::Result<()> {
             let place = Place::of(&real)?;
-            let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
-            place.open(&place.name, flags, 0o666)?.write_all(&data)
+            let flags = OFlags::WRONLY | OFlags::APPEND;
+            let mut file = match place.open(&place.name, flags, 0) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let file = place.open(&place.name, flags | OFlags::CREATE, 0o666)?;
+                    place.give(shared.owner())?;
+                    file
+                }
+                opened => opened?,
+            };
+            file.write_all(&data)
         };
         shared.record().files.insert(path.clone());
         Ok(append().map_err(|error| io_error(&error, &path)))
@@ -450,6 +479,10 @@ impl HostWriter for StepState {
             )));
         }
         let commit = || -> io::Result<()> {
+            if let Some(user) = self.shared.owner() {
+                let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+                fchown(&writer.file, Some(uid), Some(gid))?;
+            }
             writer
                 .file
                 .set_permissions(fs::Permissions::from_mode(writer.mode))?;
