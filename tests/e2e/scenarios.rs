@@ -360,3 +360,69 @@ fn the_example_of_the_readme_runs() {
     assert!(run.stdout(0).contains("kernel:"));
     assert!(run.stdout(2).contains("out of reach"));
 }
+
+#[test]
+fn a_reader_who_has_gone_is_no_reason_to_panic() {
+    let machine = Machine::new();
+    let document = repository().join("examples/system-report.yaml");
+    for arguments in [&["policy", "explain"][..], &["plan"], &["run"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = machine
+            .command()
+            .args(arguments)
+            .arg(&document)
+            .stdout(writer.try_clone().unwrap())
+            .stderr(std::process::Stdio::piped())
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
+        assert!(!errors.contains("panicked"), "{errors}");
+    }
+}
+
+#[test]
+fn a_policy_is_explained_by_file_and_host() {
+    let machine = Machine::new();
+    let document = machine.file("document.json", crate::support::shell_document("true"));
+    let policy = machine.file(
+        "policy.yaml",
+        "version: 1\nrules:\n  - id: app\n    grants: { files: [{ path: /srv/app, access: read-write }], hosts: [\"https://example.com/health\"] }\n",
+    );
+    let explain = |question: [&str; 2]| {
+        let output = machine
+            .command()
+            .args(["policy", "explain"])
+            .arg(&document)
+            .arg("--policy")
+            .arg(&policy)
+            .args(question)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr)
+    };
+    for (question, expected) in [
+        (
+            ["--file", "/etc/shadow"],
+            "its programs: nothing: /etc is granted, except /etc/shadow*",
+        ),
+        (["--file", "/srv/app/x"], "write, create, remove (/srv/app)"),
+        (
+            ["--file", "/srv/app/x"],
+            "rules of the policy that apply: app",
+        ),
+        (["--file", "/home/x"], "its programs: nothing\n"),
+        (
+            ["--host", "https://example.com/health"],
+            "its programs: GET, at public addresses only",
+        ),
+        (["--host", "https://example.org/"], "its programs: nothing"),
+        (["--file", "/srv/../etc"], "without `.`, `..`"),
+        (["--host", "example"], "no URL"),
+    ] {
+        let text = explain(question);
+        assert!(text.contains(expected), "{question:?}: {text}");
+    }
+}

@@ -147,8 +147,23 @@ pub(crate) enum PolicyCommand {
         /// The file.
         file: PathBuf,
     },
-    /// Explain what a policy grants to each step of a document.
-    Explain(DocumentArguments),
+    /// Explain what a policy grants to each step of a document, and by which of its rules.
+    #[command(
+        after_help = "Example: capstan policy explain deploy.yaml --policy policy.yaml --file /etc/shadow --host https://example.com/"
+    )]
+    Explain(ExplainArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArguments {
+    #[command(flatten)]
+    pub(crate) document: DocumentArguments,
+    /// Say what each step may do with this file or folder, and why. May be given several times.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) file: Vec<String>,
+    /// Say whether each step may reach this host, and why. May be given several times.
+    #[arg(long, value_name = "URL")]
+    pub(crate) host: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,8 @@
 //! `capstan`: runs operations documents whose every action is a sandboxed component.
 
+#[macro_use]
+mod print;
+
 mod arguments;
 mod commands;
 mod exit;
@@ -24,6 +27,7 @@ fn main() -> ExitCode {
     {
         Some(worker::WORKER_COMMAND) => return worker::worker_main(),
         Some(worker::COMPILER_COMMAND) => return worker::compile_main(),
+        Some("run") => capstan_sandbox::warm_up(),
         _ => {}
     }
     let arguments = arguments::Arguments::parse();

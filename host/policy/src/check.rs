@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::grant::{Confinement, FileAccess, Grant, HostRule};
+use crate::grant::{Confinement, FileAccess, FileRule, Grant, HostRule};
 use crate::pattern::{excepted, is_below, is_normal_path, name_matches, url_path_matches};
 
 /// Answers whether a grant holds something. Asking costs no allocation, but for odd URLs.
@@ -56,6 +56,27 @@ impl GrantCheck {
                 has && is_below(path, &rule.path)
                     && !rule.except.iter().any(|pattern| excepted(pattern, path))
             })
+    }
+
+    /// The rule that keeps a path back from what is granted around it, and the exception of it that does; none when
+    /// no rule does.
+    #[must_use]
+    pub fn exception(&self, path: &str) -> Option<(&FileRule, &str)> {
+        self.grant
+            .files
+            .iter()
+            .filter(|rule| is_below(path, &rule.path))
+            .find_map(|rule| {
+                let pattern = rule.except.iter().find(|pattern| excepted(pattern, path))?;
+                Some((rule, pattern.as_str()))
+            })
+    }
+
+    /// The rules that hold a path, exceptions taken into account.
+    pub fn rules_for_file<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a FileRule> {
+        self.grant.files.iter().filter(move |rule| {
+            is_below(path, &rule.path) && !rule.except.iter().any(|pattern| excepted(pattern, path))
+        })
     }
 
     /// Whether a host may be reached by this name. `method` and `path` are none where they cannot be seen, which

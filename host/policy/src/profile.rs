@@ -139,6 +139,12 @@ const MACHINE_FACTS: &[&str] = &[
 const ENVIRONMENT: &[&str] = &["LANG", "LC_*", "TZ"];
 
 impl Profile {
+    /// Layers that a step does without where the machine lacks them, unless the policy says otherwise.
+    #[must_use]
+    pub fn may_lack(self) -> BTreeSet<Layer> {
+        self.base(&StepDirectories::default()).may_lack
+    }
+
     /// The grant that every step starts from.
     pub(crate) fn base(self, directories: &StepDirectories) -> Grant {
         let access = |words: &[&str]| parse_access(words.iter().copied()).unwrap_or_default();

@@ -286,6 +286,24 @@ fn create_in(
     })
 }
 
+/// Begins early what the first child would wait for. In version 1, whoever moves a process into a group first waits
+/// until every processor has noticed (an RCU grace period, 5 to 20 ms); moves soon after it do not. This process is
+/// moved to where it is already, in a thread of its own.
+pub fn warm_up() {
+    std::thread::spawn(|| {
+        for hierarchy in hierarchies() {
+            let wanted = ["memory", "pids"]
+                .iter()
+                .any(|name| hierarchy.controllers.iter().any(|other| other == name));
+            if wanted && !hierarchy.unified {
+                // Who may not do this gets no groups either.
+                let _ = fs::write(own_group(&hierarchy).join("cgroup.procs"), "0");
+                return;
+            }
+        }
+    });
+}
+
 /// Removes the groups of this supervisor's workers that are empty, and those of supervisors that are gone.
 pub(crate) fn sweep() {
     for hierarchy in hierarchies() {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use capstan_policy::Layer;
 use capstan_runner::{ActionRegistry, DocumentStore, StateFolder, verify_receipts};
 use capstan_sandbox::Enforcement;
 
@@ -13,29 +14,68 @@ use crate::exit::Exit;
 pub(crate) fn doctor(output: Output) -> Result<Exit> {
     let support = capstan_sandbox::probe();
     if output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(&support)?);
+        outln!("{}", serde_json::to_string_pretty(&support)?);
         return Ok(Exit::Success);
     }
-    println!(
+    outln!(
         "kernel {}, Landlock {}",
-        support.kernel, support.landlock_abi
+        support.kernel,
+        support.landlock_abi
     );
     for layer in &support.layers {
         let name = serde_json::to_value(layer.layer)?;
         let name = name.as_str().unwrap_or_default();
         match &layer.enforcement {
-            Enforcement::Full => println!("  {name:<18} yes"),
-            Enforcement::Partial(why) => println!("  {name:<18} in part: {why}"),
-            Enforcement::Missing(why) => println!("  {name:<18} no: {why}"),
+            Enforcement::Full => outln!("  {name:<18} yes"),
+            Enforcement::Partial(why) => outln!("  {name:<18} in part: {why}"),
+            Enforcement::Missing(why) => {
+                outln!("  {name:<18} no: {why}");
+                outln!("  {:<18}     {}", "", advice(layer.layer));
+            }
         }
     }
+    let profile = capstan_policy::Profile::default();
+    let lacking: Vec<String> = support
+        .layers
+        .iter()
+        .filter(|layer| matches!(layer.enforcement, Enforcement::Missing(_)))
+        .filter(|layer| !profile.may_lack().contains(&layer.layer))
+        .filter_map(|layer| Some(serde_json::to_value(layer.layer).ok()?.as_str()?.to_owned()))
+        .collect();
+    if lacking.is_empty() {
+        outln!("steps can run confined here; a policy with `mayLack: []` demands every layer");
+    } else {
+        outln!(
+            "steps are refused here under the profile {profile}, for want of {}",
+            lacking.join(", ")
+        );
+    }
     let state = StateFolder::open(None)?;
-    println!("state {}", state.root().display());
+    outln!("state {}", state.root().display());
     match capstan_runtime::CompileCache::open(state.cache()) {
-        Ok(_) => println!("cache {}", state.cache().display()),
-        Err(error) => println!("{error}"),
+        Ok(_) => outln!("cache {}", state.cache().display()),
+        Err(error) => outln!("{error}"),
     }
     Ok(Exit::Success)
+}
+
+/// What an operator can do to have a layer.
+fn advice(layer: Layer) -> &'static str {
+    match layer {
+        Layer::LandlockFiles => {
+            "run Linux 5.13 or newer, with `landlock` among the modules of the boot parameter lsm="
+        }
+        Layer::LandlockTcp => "run Linux 6.7 or newer",
+        Layer::LandlockScopes => "run Linux 6.12 or newer",
+        Layer::MountNamespace | Layer::PidNamespace | Layer::NetworkNamespace => {
+            "run as root, or allow user namespaces (sysctl user.max_user_namespaces, and kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu)"
+        }
+        Layer::Cgroup => {
+            "run as root, or as a systemd service with Delegate=yes, with the controllers memory and pids"
+        }
+        Layer::Seccomp => "run a kernel with CONFIG_SECCOMP_FILTER",
+        Layer::Rlimits | Layer::NoNewPrivs => "every Linux has it; look at what forbids it here",
+    }
 }
 
 pub(crate) fn action(command: ActionCommand) -> Result<Exit> {
@@ -45,14 +85,14 @@ pub(crate) fn action(command: ActionCommand) -> Result<Exit> {
             for action in registry.all() {
                 let manifest = action.manifest()?;
                 for name in &manifest.actions {
-                    println!("{name:<28} {}", manifest.description);
+                    outln!("{name:<28} {}", manifest.description);
                 }
             }
         }
         ActionCommand::Inspect { action } => {
             let path = Path::new(&action);
             let found = if path.is_file() {
-                println!(
+                outln!(
                     "{}",
                     serde_json::to_string_pretty(&capstan_runtime::inspect(&std::fs::read(
                         path
@@ -63,7 +103,7 @@ pub(crate) fn action(command: ActionCommand) -> Result<Exit> {
                 registry.find(&action)?
             };
             match found {
-                Some(found) => println!("{}", serde_json::to_string_pretty(found.info()?)?),
+                Some(found) => outln!("{}", serde_json::to_string_pretty(found.info()?)?),
                 None => bail!(
                     "there is no action {action}; `capstan action list` shows those there are"
                 ),
@@ -76,8 +116,8 @@ pub(crate) fn action(command: ActionCommand) -> Result<Exit> {
 pub(crate) fn document(command: DocumentCommand) -> Result<Exit> {
     let store = DocumentStore::new(StateFolder::open(None)?.documents());
     match command {
-        DocumentCommand::List => store.list().iter().for_each(|name| println!("{name}")),
-        DocumentCommand::Show { name } => print!("{}", store.get(&name)?),
+        DocumentCommand::List => store.list().iter().for_each(|name| outln!("{name}")),
+        DocumentCommand::Show { name } => out!("{}", store.get(&name)?),
     }
     Ok(Exit::Success)
 }
@@ -89,11 +129,11 @@ pub(crate) fn verify(file: Option<PathBuf>) -> Result<Exit> {
     };
     match verify_receipts(&path) {
         Ok(count) => {
-            println!("{}: {count} receipts, the chain is whole", path.display());
+            outln!("{}: {count} receipts, the chain is whole", path.display());
             Ok(Exit::Success)
         }
         Err(error) => {
-            eprintln!("{}: {error}", path.display());
+            errln!("{}: {error}", path.display());
             Ok(Exit::Failure)
         }
     }

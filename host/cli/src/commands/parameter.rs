@@ -20,7 +20,7 @@ pub(crate) fn parameter(command: ParameterCommand) -> Result<Exit> {
                     "`{kind}` is no type of parameter; there are String, StringList and SecureString"
                 );
             };
-            println!(
+            outln!(
                 "{name}: version {}",
                 store.put(&name, &value, kind, overwrite)?
             );
@@ -32,14 +32,16 @@ pub(crate) fn parameter(command: ParameterCommand) -> Result<Exit> {
             Some(found) if found.kind == ParameterKind::SecureString && !with_decryption => {
                 bail!("{name} is a SecureString; --with-decryption prints it");
             }
-            Some(found) => println!("{}", found.value),
+            Some(found) => outln!("{}", found.value),
             None => bail!("there is no parameter {name}"),
         },
         ParameterCommand::List => {
             for (name, found) in store.list()? {
-                println!(
+                outln!(
                     "{name}\t{:?}\tversion {}\t{}",
-                    found.kind, found.version, found.modified
+                    found.kind,
+                    found.version,
+                    found.modified
                 );
             }
         }

@@ -1,18 +1,19 @@
 //! `capstan plan` and `capstan policy`.
 
-use anyhow::{Context as _, Result};
-use capstan_policy::{Confinement, Grant, Policy};
+use anyhow::{Context as _, Result, bail};
+use capstan_policy::{AccessSet, Confinement, Grant, GrantCheck, HostVerdict, Policy};
 use capstan_runner::{Plan, Will};
+use url::Url;
 
 use super::{request, runner};
-use crate::arguments::{DocumentArguments, Output, PolicyCommand};
+use crate::arguments::{DocumentArguments, ExplainArguments, Output, PolicyCommand};
 use crate::exit::Exit;
 use crate::render;
 
 pub(crate) fn policy(command: PolicyCommand) -> Result<Exit> {
     match command {
         PolicyCommand::Schema => {
-            println!("{}", serde_json::to_string_pretty(&Policy::json_schema())?);
+            outln!("{}", serde_json::to_string_pretty(&Policy::json_schema())?);
             Ok(Exit::Success)
         }
         PolicyCommand::Check { file } => {
@@ -22,7 +23,7 @@ pub(crate) fn policy(command: PolicyCommand) -> Result<Exit> {
             for warning in policy.warnings() {
                 render::warning(&warning);
             }
-            println!(
+            outln!(
                 "{}: well formed, profile {}, {} rules",
                 file.display(),
                 policy.profile,
@@ -30,27 +31,104 @@ pub(crate) fn policy(command: PolicyCommand) -> Result<Exit> {
             );
             Ok(Exit::Success)
         }
-        PolicyCommand::Explain(arguments) => explain(&arguments, true),
+        PolicyCommand::Explain(arguments) => explain(&arguments),
     }
 }
 
 pub(crate) fn plan(arguments: &DocumentArguments) -> Result<Exit> {
-    explain(arguments, false)
+    show(arguments, |plan| print(plan, false))
 }
 
-fn explain(arguments: &DocumentArguments, whole: bool) -> Result<Exit> {
+fn explain(arguments: &ExplainArguments) -> Result<Exit> {
+    let hosts: Vec<Url> = arguments
+        .host
+        .iter()
+        .map(|text| Url::parse(text).with_context(|| format!("--host {text}: it is no URL")))
+        .collect::<Result<_>>()?;
+    if let Some(path) = arguments
+        .file
+        .iter()
+        .find(|path| !capstan_policy::is_normal_path(path))
+    {
+        bail!("--file {path}: a path is absolute here, without `.`, `..` and doubled slashes");
+    }
+    show(&arguments.document, |plan| {
+        if arguments.file.is_empty() && hosts.is_empty() {
+            print(plan, true);
+            return;
+        }
+        for step in &plan.steps {
+            outln!("{} ({})", step.name, step.action);
+            for (who, grant) in [
+                ("the action", &step.component),
+                ("its programs", &step.children),
+            ] {
+                let check = GrantCheck::new(grant.clone());
+                for path in &arguments.file {
+                    outln!("   {path}: {who}: {}", explain_file(&check, path));
+                }
+                for url in &hosts {
+                    outln!("   {url}: {who}: {}", explain_host(&check, url));
+                }
+            }
+            if !step.rules.is_empty() {
+                outln!(
+                    "   rules of the policy that apply: {}",
+                    step.rules.join(", ")
+                );
+            }
+        }
+    })
+}
+
+fn show(arguments: &DocumentArguments, text: impl FnOnce(&Plan)) -> Result<Exit> {
     let runner = runner(arguments)?;
     let plan = runner.plan(&request(&runner, arguments)?)?;
     if arguments.output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(&plan)?);
+        outln!("{}", serde_json::to_string_pretty(&plan)?);
     } else {
-        print(&plan, whole);
+        text(&plan);
     }
     Ok(if plan.is_denied() {
         Exit::Denied
     } else {
         Exit::Success
     })
+}
+
+fn words(access: &AccessSet) -> String {
+    let words: Vec<String> = access
+        .iter()
+        .map(|access| format!("{access:?}").to_lowercase())
+        .collect();
+    words.join(", ")
+}
+
+fn explain_file(check: &GrantCheck, path: &str) -> String {
+    if check.grant().confinement == Confinement::Unconfined {
+        return "everything (not confined)".into();
+    }
+    let rules: Vec<String> = check
+        .rules_for_file(path)
+        .map(|rule| format!("{} ({})", words(&rule.access), rule.path))
+        .collect();
+    match (rules.is_empty(), check.exception(path)) {
+        (false, _) => rules.join("; "),
+        (true, Some((rule, except))) => {
+            format!("nothing: {} is granted, except {except}", rule.path)
+        }
+        (true, None) => "nothing".into(),
+    }
+}
+
+fn explain_host(check: &GrantCheck, url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().unwrap_or(0);
+    match check.allows_host(url.scheme(), host, port, Some("GET"), Some(url.path())) {
+        HostVerdict::Anywhere => "GET".into(),
+        HostVerdict::Public => "GET, at public addresses only".into(),
+        HostVerdict::Refused => "nothing".into(),
+    }
 }
 
 fn print(plan: &Plan, whole: bool) {
@@ -64,36 +142,58 @@ fn print(plan: &Plan, whole: bool) {
             Will::Fail(why) => format!("fails: {why}"),
             Will::Denied(why) => format!("is refused: {why}"),
         };
-        println!("{}. {} ({}) {word}", index + 1, step.name, step.action);
+        outln!("{}. {} ({}) {word}", index + 1, step.name, step.action);
         if step.will == Will::Run || whole {
             if !step.rules.is_empty() {
-                println!("   rules: {}", step.rules.join(", "));
+                outln!("   rules: {}", step.rules.join(", "));
             }
-            print_grant("the action", &step.component, whole);
-            print_grant("its programs", &step.children, whole);
-            println!(
-                "   limits: fuel {}, memory {} MiB, programs' memory {} MiB, output {} MiB, disk {} MiB, processes {}",
-                step.limits.fuel,
-                step.limits.memory_bytes >> 20,
-                step.limits.child_memory_bytes >> 20,
-                step.limits.output_bytes >> 20,
-                step.limits.disk_bytes >> 20,
-                step.limits.processes
+            let (action, programs) = (
+                grant_lines(&step.component, whole),
+                grant_lines(&step.children, whole),
             );
+            for line in &action {
+                let both = programs.contains(line);
+                let who = if both {
+                    "the action and its programs"
+                } else {
+                    "the action"
+                };
+                outln!("   {who}: {line}");
+            }
+            for line in programs.iter().filter(|line| !action.contains(line)) {
+                outln!("   its programs: {line}");
+            }
+            let limits = [
+                format!("fuel {}", step.limits.fuel),
+                format!("memory {} MiB", step.limits.memory_bytes >> 20),
+                format!(
+                    "programs' memory {} MiB",
+                    step.limits.child_memory_bytes >> 20
+                ),
+                format!("output {} MiB", step.limits.output_bytes >> 20),
+                format!("disk {} MiB", step.limits.disk_bytes >> 20),
+                format!("processes {}", step.limits.processes),
+            ]
+            .join(", ");
+            // Steps usually have the same limits: they are told where they change.
+            if index == 0 || plan.steps[index - 1].limits != step.limits || whole {
+                outln!("   limits: {limits}");
+            }
         }
         for missing in &step.optional_missing {
-            println!(
+            outln!(
                 "   could use {}: {} ({})",
-                missing.capability, missing.item, missing.reason
+                missing.capability,
+                missing.item,
+                missing.reason
             );
         }
     }
 }
 
-fn print_grant(who: &str, grant: &Grant, whole: bool) {
+fn grant_lines(grant: &Grant, whole: bool) -> Vec<String> {
     if grant.confinement == Confinement::Unconfined {
-        println!("   {who}: everything (not confined)");
-        return;
+        return vec!["everything (not confined)".into()];
     }
     // The system folders of the profile are the same for every step; they are shown when asked for.
     let of_profile = |path: &str| {
@@ -105,30 +205,24 @@ fn print_grant(who: &str, grant: &Grant, whole: bool) {
             path == *folder || path.starts_with(&format!("{folder}/")) || path.starts_with("/lib")
         })
     };
-    for rule in grant
+    let mut lines: Vec<String> = grant
         .files
         .iter()
         .filter(|rule| whole || !of_profile(&rule.path) || rule.access.len() > 3)
-    {
-        let access: Vec<String> = rule
-            .access
-            .iter()
-            .filter_map(|access| Some(serde_json::to_value(access).ok()?.as_str()?.to_owned()))
-            .collect();
-        println!("   {who}: {} ({})", rule.path, access.join(", "));
-    }
-    for rule in &grant.hosts {
+        .map(|rule| format!("{} ({})", rule.path, words(&rule.access)))
+        .collect();
+    lines.extend(grant.hosts.iter().map(|rule| {
         let port = rule
             .port
             .map_or_else(String::new, |port| format!(":{port}"));
-        println!(
-            "   {who}: {}://{}{port}{}",
-            rule.scheme,
-            rule.host,
-            rule.path.as_deref().unwrap_or_default()
-        );
-    }
-    for socket in &grant.sockets {
-        println!("   {who}: socket {socket}");
-    }
+        let path = rule.path.as_deref().unwrap_or_default();
+        format!("{}://{}{port}{path}", rule.scheme, rule.host)
+    }));
+    lines.extend(
+        grant
+            .sockets
+            .iter()
+            .map(|socket| format!("socket {socket}")),
+    );
+    lines
 }

@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: RunArguments) -> Result<Exit> {
     // Tasks that wait for a signal or a closed socket are not waited for.
     runtime.shutdown_background();
     if json {
-        println!("{}", serde_json::to_string_pretty(&result)?);
+        outln!("{}", serde_json::to_string_pretty(&result)?);
     } else {
         render::summary(&result);
     }

@@ -24,13 +24,13 @@ pub(crate) fn validate(files: &[PathBuf], output: Output) -> Result<Exit> {
         if output == Output::Text {
             render::diagnostics(&diagnostics, &source);
             if diagnostics.items.is_empty() {
-                println!("{name}: well formed");
+                outln!("{name}: well formed");
             }
         }
         all.push(diagnostics);
     }
     if output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(&all)?);
+        outln!("{}", serde_json::to_string_pretty(&all)?);
     }
     Ok(if bad { Exit::Invalid } else { Exit::Success })
 }

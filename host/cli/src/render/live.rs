@@ -34,14 +34,14 @@ struct Current {
 impl Current {
     fn clear(&self) {
         if !self.broken {
-            eprint!("\r\x1b[2K");
+            err!("\r\x1b[2K");
         }
     }
 
     fn draw(&self) {
         if let (Some((name, since)), false) = (&self.step, self.broken) {
             let frame = paint(FRAMES[self.frame % FRAMES.len()], YELLOW);
-            eprint!(
+            err!(
                 "\r\x1b[2K{frame} {} {:.1} s  {}",
                 paint(name, BOLD),
                 since.elapsed().as_secs_f64(),
@@ -89,7 +89,7 @@ impl Observer for Live {
     fn step_started(&self, _: usize, name: &str, action: &str) {
         self.tick();
         self.with(|current| {
-            eprintln!("{} ({action})", paint(name, BOLD));
+            errln!("{} ({action})", paint(name, BOLD));
             current.step = Some((name.to_owned(), Instant::now()));
             current.note.clear();
         });
@@ -116,13 +116,13 @@ impl Observer for Live {
 
     fn log(&self, _: usize, level: LogLevel, message: &str) {
         if level >= LogLevel::Info {
-            self.with(|_| eprintln!("  {message}"));
+            self.with(|_| errln!("  {message}"));
         }
     }
 
     fn waiting(&self, _: usize, name: &str, reason: &str) {
         self.with(|current| {
-            eprintln!("{} waiting: {reason}", paint(name, BOLD));
+            errln!("{} waiting: {reason}", paint(name, BOLD));
             current.note = "waiting".into();
         });
     }
@@ -130,10 +130,10 @@ impl Observer for Live {
     fn step_finished(&self, _: usize, result: &StepResult) {
         self.with(|current| {
             if std::mem::take(&mut current.broken) {
-                eprintln!();
+                errln!();
             }
             current.step = None;
-            eprintln!("{}", paint(&finished(result), colour_of(result.status)));
+            errln!("{}", paint(&finished(result), colour_of(result.status)));
         });
     }
 

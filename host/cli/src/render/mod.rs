@@ -42,24 +42,24 @@ pub(crate) fn colour_of(status: StepStatus) -> u8 {
 /// An error, as the last thing.
 pub(crate) fn error(error: &anyhow::Error) {
     if let Some(problems) = error.downcast_ref::<Diagnostics>() {
-        eprintln!("{problems}");
+        errln!("{problems}");
         return;
     }
     if let Some(capstan_runner::RunnerError::Document(problems)) = error.downcast_ref() {
-        eprintln!("{problems}");
+        errln!("{problems}");
         return;
     }
-    eprintln!("{} {error:#}", paint("error:", RED));
+    errln!("{} {error:#}", paint("error:", RED));
 }
 
 /// A warning that is not to be overlooked.
 pub(crate) fn warning(text: &str) {
-    eprintln!("{} {text}", paint("warning:", YELLOW));
+    errln!("{} {text}", paint("warning:", YELLOW));
 }
 
 /// A remark.
 pub(crate) fn note(text: &str) {
-    eprintln!("{} {text}", paint("note:", BOLD));
+    errln!("{} {text}", paint("note:", BOLD));
 }
 
 /// Messages about a file, each with its line.
@@ -73,7 +73,7 @@ pub(crate) fn diagnostics(diagnostics: &Diagnostics, source: &str) {
         let place = item
             .position
             .map_or_else(String::new, |at| format!(":{}:{}", at.line, at.column));
-        eprintln!(
+        errln!(
             "{}{place}: {}: {}",
             diagnostics.origin,
             paint(&format!("{word}[{}]", item.code), colour),
@@ -83,11 +83,11 @@ pub(crate) fn diagnostics(diagnostics: &Diagnostics, source: &str) {
             .position
             .and_then(|at| Some((at, lines.get(at.line - 1)?)))
         {
-            eprintln!("  | {line}");
-            eprintln!("  | {}{}", " ".repeat(at.column - 1), paint("^", colour));
+            errln!("  | {line}");
+            errln!("  | {}{}", " ".repeat(at.column - 1), paint("^", colour));
         }
         if let Some(help) = &item.help {
-            eprintln!("  = help: {help}");
+            errln!("  = help: {help}");
         }
     }
 }
@@ -111,29 +111,32 @@ pub(crate) fn summary(result: &RunResult) {
         .filter(|step| !step.message.is_empty() && step.status != StepStatus::Skipped)
     {
         if !step.backtrace.is_empty() {
-            eprintln!("{}: the component was here:", step.name);
+            errln!("{}: the component was here:", step.name);
             step.backtrace
                 .iter()
-                .for_each(|frame| eprintln!("    {frame}"));
+                .for_each(|frame| errln!("    {frame}"));
         }
     }
     for step in &result.steps {
         for denial in &step.denials {
-            eprintln!(
+            errln!(
                 "{}: refused {}: {}; a policy grants it with  {}",
-                step.name, denial.capability, denial.target, denial.hint
+                step.name,
+                denial.capability,
+                denial.target,
+                denial.hint
             );
         }
     }
     let status = paint(&format!("{:?}", result.status), colour_of(result.status));
-    eprintln!(
+    errln!(
         "{status} {} ({} steps), outputs in {}",
         result.document,
         result.steps.len(),
         result.output_directory
     );
     if result.reboot_required {
-        eprintln!(
+        errln!(
             "restart this machine, then: capstan run --resume {}",
             result.run_id
         );
