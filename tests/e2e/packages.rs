@@ -1,8 +1,8 @@
 //! `aws:configurePackage` and `aws:updateSsmAgent`, with real archives, scripts and package managers.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -405,4 +405,47 @@ fn the_agent_is_updated_from_the_nodes_own_source_only() {
         run.json
     );
     assert_eq!(std::fs::read(&target).unwrap(), program);
+}
+
+#[test]
+fn runs_that_install_take_turns() {
+    let packages = Packages::new();
+    let go = packages.machine.path("log/go");
+    let wait = format!("until test -e {}; do sleep 0.01; done", go.display());
+    packages.publish("1.0", &[("install.sh", &wait), ("validate.sh", "")]);
+    let document = json!({
+        "schemaVersion": "2.2",
+        "mainSteps": [{ "name": "package", "action": "aws:configurePackage", "inputs": {
+            "name": "tool", "repository": packages.machine.path("repository"), "action": "Install" } }],
+    });
+    let document = packages.machine.file("document.json", document.to_string());
+    let start = || {
+        packages
+            .machine
+            .command()
+            .args(["run", "--policy", &packages.policy])
+            .arg(&document)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let mut first = start();
+    let scripts = packages.machine.path("log/scripts");
+    while !std::fs::read_to_string(&scripts).is_ok_and(|log| log.contains("install.sh 1.0")) {
+        std::thread::yield_now();
+    }
+    let mut second = start();
+    let mut lines = BufReader::new(second.stderr.take().unwrap()).lines();
+    assert!(
+        lines.any(|line| line.unwrap().contains("waits for another run")),
+        "the second run did not wait"
+    );
+    assert_eq!(packages.log(), "install.sh 1.0\n");
+    std::fs::write(go, "").unwrap();
+    assert!(first.wait().unwrap().success());
+    lines.for_each(drop);
+    assert!(second.wait().unwrap().success());
+    // The second found it installed.
+    assert_eq!(packages.log(), "validate.sh 1.0\nvalidate.sh 1.0\n");
 }

@@ -8,6 +8,7 @@ mod broker;
 mod clock;
 mod control;
 mod credentials;
+mod data_lock;
 mod documents;
 mod error;
 mod events;

@@ -1,6 +1,6 @@
 //! A run while it is being run: its folders, its worker, and what its steps may do.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +34,8 @@ pub(crate) struct Session {
     next_step: AtomicU64,
     rights: Mutex<HashMap<u64, Arc<StepRights>>>,
     used: Mutex<Used>,
+    /// Actions whose data this run has to itself at present.
+    locks: Mutex<BTreeSet<String>>,
     /// The grant that was kept last, and its digest.
     kept: Mutex<Option<(Grant, String)>>,
 }
@@ -117,6 +119,7 @@ impl Session {
             next_step: AtomicU64::new(1),
             rights: Mutex::new(HashMap::new()),
             used: Mutex::new(Used::default()),
+            locks: Mutex::default(),
             kept: Mutex::default(),
         }))
     }
@@ -147,6 +150,10 @@ impl Session {
     /// Now, RFC 3339, UTC.
     pub(crate) fn now(&self) -> String {
         self.runner.clock.now().to_string()
+    }
+
+    pub(crate) fn held_locks(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        lock(&self.locks)
     }
 
     /// Keeps a grant in a file that is named by its digest, and returns that.

@@ -144,6 +144,12 @@ impl StateFolder {
         data.join(folder_name(namespace)).join(folder_name(name))
     }
 
+    /// Held by the run that works with what an action keeps.
+    #[must_use]
+    pub fn data_lock(&self, action: &str) -> PathBuf {
+        self.root.join("locks").join(folder_name(action))
+    }
+
     /// The receipts of all runs.
     #[must_use]
     pub fn receipts(&self) -> PathBuf {

@@ -17,6 +17,7 @@ use capstan_sandbox::find_user;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::unix_millis;
+use crate::data_lock;
 use crate::error::RunnerError;
 use crate::events::Events;
 use crate::flow::{EXIT_FAILURE, EXIT_SUCCESS, Next, after, merge, of_exit_code};
@@ -186,6 +187,20 @@ impl<'a> StepRun<'a> {
                 return Ok(None);
             }
         }
+        // A step that is killed while it waits lets go of the file it waits for as soon as it gets it.
+        let _lock = if info.manifest.keeps_data() {
+            tokio::select! {
+                biased;
+                lock = data_lock::lock(self.session, &self.step.action, self.index) => lock?,
+                () = self.stopped() => {
+                    self.session.held_locks().remove(&self.step.action);
+                    self.cancel();
+                    return Ok(None);
+                }
+            }
+        } else {
+            None
+        };
         let (from, mut before, mut call) = match resumed {
             Some(Resumed {
                 input,
