@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use capstan_policy::{Confinement, Grant, Limits};
+use capstan_policy::{Confinement, Grant, Limits, SecretPlace};
 use capstan_runtime::{
     Broker, BrokerError, Call, CompileCache, ConnectRequest, Connected, DocumentRequest,
     DocumentResult, ParameterValue, Platform, Runtime, SignRequest, Status, StepContext,
@@ -28,7 +28,10 @@ impl Broker for Nobody {
     async fn parameter(&self, _: u64, _: &str) -> Result<ParameterValue, BrokerError> {
         Err(BrokerError::Gone)
     }
-    async fn secret(&self, _: u64, _: &str) -> Result<String, BrokerError> {
+    async fn find_secret(&self, _: u64, _: &str) -> Result<(), BrokerError> {
+        Err(BrokerError::Gone)
+    }
+    async fn secret(&self, _: u64, _: &str, _: &SecretPlace) -> Result<String, BrokerError> {
         Err(BrokerError::Gone)
     }
     async fn sign(&self, _: u64, _: SignRequest) -> Result<Vec<(String, String)>, BrokerError> {

@@ -59,6 +59,25 @@ fn a_loop_without_end_runs_out_of_time() {
 }
 
 #[test]
+fn host_calls_without_end_are_stopped_like_a_loop() {
+    let run = run_beside_a_good_step("call-forever", "fuel: 200000000", "Failed");
+    assert_eq!(
+        run.step(0)["statusDetail"],
+        "FuelExhausted",
+        "{:#}",
+        run.json
+    );
+    assert_eq!(run.step(0)["fuelUsed"], 200_000_000);
+    let run = run_beside_a_good_step("call-forever", "wall: 300ms", "TimedOut");
+    assert_eq!(
+        run.step(0)["statusDetail"],
+        "ExecutionTimedOut",
+        "{:#}",
+        run.json
+    );
+}
+
+#[test]
 fn recursion_without_end_overflows_its_own_stack() {
     let run = run_beside_a_good_step("recurse-forever", "fuel: 100000000000", "Failed");
     assert_eq!(

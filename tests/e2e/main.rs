@@ -15,4 +15,5 @@ mod escapes;
 mod limits;
 mod packages;
 mod scenarios;
+mod secrets;
 mod support;

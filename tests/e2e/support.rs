@@ -236,6 +236,7 @@ pub struct HttpRequest {
     pub method: String,
     pub path: String,
     pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
 }
 
 impl HttpRequest {
@@ -327,6 +328,7 @@ fn serve(
         method: method.into(),
         path: path.into(),
         headers: Vec::new(),
+        body: Vec::new(),
     };
     loop {
         let mut line = String::new();
@@ -340,7 +342,10 @@ fn serve(
         .header("content-length")
         .and_then(|text| text.parse::<u64>().ok())
     {
-        std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink())?;
+        reader
+            .by_ref()
+            .take(length)
+            .read_to_end(&mut request.body)?;
     }
     log.lock().unwrap().push(request.clone());
     let response = answer(&request);

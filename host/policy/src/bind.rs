@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::decide::StepDirectories;
 use crate::grant::{AccessSet, FileAccess, FileRule, Grant, HostRule};
 use crate::pattern::is_normal_path;
+use crate::secret::{SecretRule, SecretUse};
 use crate::template::{Place, resolve};
 
 /// Grants as they are written, before parameters are known.
@@ -14,6 +15,7 @@ use crate::template::{Place, resolve};
 pub(crate) struct GrantText {
     pub(crate) files: Vec<FileText>,
     pub(crate) hosts: Vec<HostText>,
+    pub(crate) secrets: Vec<SecretText>,
     pub(crate) names: BTreeMap<&'static str, BTreeSet<String>>,
 }
 
@@ -31,12 +33,51 @@ pub(crate) struct HostText {
     pub(crate) private: bool,
 }
 
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SecretText {
+    pub(crate) name: String,
+    pub(crate) uses: BTreeSet<SecretUse>,
+    pub(crate) hosts: Vec<String>,
+}
+
+impl SecretText {
+    /// What is not said is not narrowed, but for a secret that is for hosts: it is not for programs, unless they are
+    /// named as well.
+    pub(crate) fn new(name: String, uses: Option<BTreeSet<SecretUse>>, hosts: Vec<String>) -> Self {
+        let uses = uses.unwrap_or_else(|| {
+            if hosts.is_empty() {
+                SecretRule::anywhere("").uses
+            } else {
+                SecretUse::OF_REQUESTS.into()
+            }
+        });
+        Self { name, uses, hosts }
+    }
+
+    /// With the name and each host replaced by what `resolve` makes of it. A host that cannot be resolved must not
+    /// leave an empty list, which would be any host.
+    pub(crate) fn rule(
+        &self,
+        name: String,
+        resolve: impl Fn(&str) -> Result<String, String>,
+    ) -> Result<SecretRule, String> {
+        let mut hosts = Vec::new();
+        for host in &self.hosts {
+            hosts.extend(parse_host(&resolve(host)?)?);
+        }
+        Ok(SecretRule {
+            name,
+            uses: self.uses.clone(),
+            hosts,
+        })
+    }
+}
+
 /// The kinds of grants that are lists of names.
 pub(crate) const NAME_KINDS: &[&str] = &[
     "programs",
     "sockets",
     "parameters",
-    "secrets",
     "environment",
     "documents",
     "signing",
@@ -48,7 +89,6 @@ pub(crate) fn names_mut<'a>(grant: &'a mut Grant, kind: &str) -> Option<&'a mut 
         "programs" => &mut grant.programs,
         "sockets" => &mut grant.sockets,
         "parameters" => &mut grant.parameters,
-        "secrets" => &mut grant.secrets,
         "environment" => &mut grant.environment,
         "documents" => &mut grant.documents,
         "signing" => &mut grant.signing,
@@ -62,7 +102,6 @@ pub(crate) fn names<'a>(grant: &'a Grant, kind: &str) -> Option<&'a BTreeSet<Str
         "programs" => &grant.programs,
         "sockets" => &grant.sockets,
         "parameters" => &grant.parameters,
-        "secrets" => &grant.secrets,
         "environment" => &grant.environment,
         "documents" => &grant.documents,
         "signing" => &grant.signing,
@@ -103,6 +142,14 @@ impl GrantText {
                     private: host.private,
                     ..rule
                 })),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        for secret in &self.secrets {
+            let rule = resolve(&secret.name, parameters, Place::Name)
+                .and_then(|name| secret.rule(name, |host| resolve(host, parameters, Place::Host)));
+            match rule {
+                Ok(rule) => grant.secrets.push(rule),
                 Err(problem) => problems.push(problem),
             }
         }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::grant::{Confinement, FileAccess, FileRule, Grant, HostRule};
 use crate::pattern::{excepted, is_below, is_normal_path, name_matches, url_path_matches};
+use crate::secret::SecretPlace;
 
 /// Answers whether a grant holds something. Asking costs no allocation, but for odd URLs.
 #[derive(Debug, Clone)]
@@ -167,10 +168,21 @@ impl GrantCheck {
         self.named(&self.grant.parameters, name)
     }
 
-    /// Whether a secret may be used.
+    /// Whether a secret may be put somewhere at all.
     #[must_use]
-    pub fn allows_secret(&self, name: &str) -> bool {
-        self.named(&self.grant.secrets, name)
+    pub fn knows_secret(&self, name: &str) -> bool {
+        self.everything()
+            || self
+                .grant
+                .secrets
+                .iter()
+                .any(|rule| name_matches(&rule.name, name))
+    }
+
+    /// Whether the value of a secret may be put into a place.
+    #[must_use]
+    pub fn allows_secret(&self, name: &str, place: &SecretPlace) -> bool {
+        self.everything() || crate::secret::allows(&self.grant.secrets, name, place)
     }
 
     /// Whether a document may be read or run. A grant of a plain name holds for each of its versions, and for its

@@ -1,20 +1,20 @@
 //! The decision what a step may do.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::bind::{
-    GrantText, NAME_KINDS, manifest_text, names, names_mut, parse_access, parse_host,
+    GrantText, NAME_KINDS, SecretText, manifest_text, names, names_mut, parse_access, parse_host,
 };
 use crate::file::{Effect, Match, Policy, Rule, lower, parse_declaration};
 use crate::grant::{AccessSet, Confinement, FileAccess, FileRule, Grant, HostRule};
-use crate::lattice::{covers_host, meet, missing_access, union};
+use crate::lattice::{covers_host, covers_secret, meet, missing_access, union};
 use crate::limits::Limits;
 use crate::pattern::{glob, is_below, is_normal_path, name_matches};
 use crate::request::{ChildrenRequest, Manifest, NameRequest};
+use crate::secret::SecretRule;
 
 /// Whom a decision is about.
 #[derive(Debug, Clone, Default)]
@@ -325,18 +325,17 @@ impl Policy {
                     .hosts
                     .retain(|rule| meet(&single(rule), &single(host)).hosts.is_empty());
             }
+            for secret in &denied.secrets {
+                grant
+                    .secrets
+                    .retain(|rule| !overlaps(&secret.name, &rule.name));
+            }
             for kind in NAME_KINDS {
                 let Some(gone) = names(&denied, kind).cloned() else {
                     continue;
                 };
                 if let Some(list) = names_mut(grant, kind) {
-                    list.retain(|name| {
-                        let stem = name.trim_end_matches('*');
-                        !gone.iter().any(|pattern| {
-                            name_matches(pattern, name)
-                                || (name.ends_with('*') && pattern.starts_with(stem))
-                        })
-                    });
+                    list.retain(|name| !gone.iter().any(|pattern| overlaps(pattern, name)));
                 }
             }
         }
@@ -450,9 +449,40 @@ impl Policy {
         for request in requests.programs.values() {
             wanted.programs.extend(request.paths.iter().cloned());
         }
-        let kinds: [(&str, &[NameRequest]); 4] = [
+        for request in &requests.secrets {
+            let Some(name) = bind(&request.name) else {
+                continue;
+            };
+            let text = SecretText::new(name.clone(), request.uses.clone(), request.hosts.clone());
+            // A binding to an absent input drops the host, and the request with it when none is left.
+            let text = SecretText {
+                hosts: text.hosts.iter().filter_map(|host| bind(host)).collect(),
+                ..text
+            };
+            if text.hosts.is_empty() && !request.hosts.is_empty() {
+                continue;
+            }
+            let Ok(rule) = text.rule(name.clone(), |host| Ok(host.to_owned())) else {
+                continue;
+            };
+            // What the manifest leaves open is the operator's to narrow.
+            let mut open = granted.clone();
+            for granted in &mut open.secrets {
+                if request.uses.is_none() {
+                    granted.uses = SecretRule::anywhere("").uses;
+                }
+                if request.hosts.is_empty() {
+                    granted.hosts.clear();
+                }
+            }
+            if !covers_secret(&open, &rule) && !name.contains('*') {
+                let reason = format!("{}: {}", manifest.actions[0], request.reason);
+                missing(request.optional, missing_secret(&rule, &reason));
+            }
+            wanted.secrets.push(rule);
+        }
+        let kinds: [(&str, &[NameRequest]); 3] = [
             ("parameters", &requests.parameters),
-            ("secrets", &requests.secrets),
             ("documents", &requests.documents),
             ("signing", &requests.signing),
         ];
@@ -478,6 +508,12 @@ impl Policy {
     }
 }
 
+/// Whether a denied name or pattern touches a granted one.
+fn overlaps(denied: &str, granted: &str) -> bool {
+    let stem = granted.trim_end_matches('*');
+    name_matches(denied, granted) || (granted.ends_with('*') && denied.starts_with(stem))
+}
+
 /// What of a declaration is not granted.
 fn needs_of_grant(granted: &Grant, wanted: &Grant, reason: &str, missing: &mut Vec<Missing>) {
     if granted.confinement == Confinement::Unconfined {
@@ -492,6 +528,11 @@ fn needs_of_grant(granted: &Grant, wanted: &Grant, reason: &str, missing: &mut V
     for rule in &wanted.hosts {
         if !covers_host(granted, rule) {
             missing.push(missing_host(rule, reason));
+        }
+    }
+    for rule in &wanted.secrets {
+        if !covers_secret(granted, rule) {
+            missing.push(missing_secret(rule, reason));
         }
     }
     for kind in NAME_KINDS {
@@ -530,21 +571,36 @@ fn missing_file(path: &str, access: &AccessSet, reason: &str) -> Missing {
 }
 
 fn missing_host(rule: &HostRule, reason: &str) -> Missing {
-    let host = if rule.host.contains(':') {
-        format!("[{}]", rule.host)
-    } else {
-        rule.host.clone()
-    };
-    let mut url = format!("{}://{host}", rule.scheme);
-    if let Some(port) = rule.port {
-        let _ = write!(url, ":{port}");
-    }
-    url.push_str(rule.path.as_deref().unwrap_or_default());
+    let url = rule.to_string();
     Missing {
         capability: "hosts".into(),
         item: url.clone(),
         reason: reason.to_owned(),
         hint: format!("grants: {{ hosts: [\"{url}\"] }}"),
+    }
+}
+
+fn missing_secret(rule: &SecretRule, reason: &str) -> Missing {
+    Missing {
+        capability: "secrets".into(),
+        item: rule.to_string(),
+        reason: reason.to_owned(),
+        hint: if *rule == SecretRule::anywhere(&rule.name) {
+            format!("grants: {{ secrets: [\"{}\"] }}", rule.name)
+        } else {
+            let uses: Vec<String> = rule.uses.iter().map(ToString::to_string).collect();
+            let hosts: Vec<String> = rule
+                .hosts
+                .iter()
+                .map(|host| format!("\"{host}\""))
+                .collect();
+            format!(
+                "grants: {{ secrets: [{{ name: \"{}\", uses: [{}], hosts: [{}] }}] }}",
+                rule.name,
+                uses.join(", "),
+                hosts.join(", ")
+            )
+        },
     }
 }
 

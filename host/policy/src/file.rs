@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use capstan_syntax::{Diagnostic, Diagnostics, Node, Value, nearest, parse};
 use serde::Serialize;
 
-use crate::bind::{FileText, GrantText, HostText, NAME_KINDS, parse_access, parse_host};
+use crate::bind::{
+    FileText, GrantText, HostText, NAME_KINDS, SecretText, parse_access, parse_host,
+};
 use crate::grant::{Layer, RunAs};
 use crate::limits::Limits;
 use crate::profile::Profile;
+use crate::secret::SecretUse;
 use crate::units;
 
 /// What an operator allows.
@@ -97,6 +100,7 @@ const MATCH: &[&str] = &[
 ];
 const FILE: &[&str] = &["path", "access", "except"];
 const HOST: &[&str] = &["host", "methods", "private"];
+const SECRET: &[&str] = &["name", "uses", "hosts"];
 
 /// Names of limits in a file, the same in [`Limits`], and whether it is a time.
 const LIMITS: &[(&str, &str, bool)] = &[
@@ -442,7 +446,7 @@ impl Reader {
         limits: &mut BTreeMap<&'static str, u64>,
     ) -> GrantText {
         let mut grants = GrantText::default();
-        let mut known = vec!["files", "hosts"];
+        let mut known = vec!["files", "hosts", "secrets"];
         known.extend(NAME_KINDS);
         if with_limits {
             known.push("limits");
@@ -461,6 +465,15 @@ impl Reader {
                         } else {
                             grants.hosts.extend(self.host(item));
                         }
+                    }
+                }
+                "secrets" => {
+                    let items = match &node.value {
+                        Value::List(items) => items.as_slice(),
+                        _ => std::slice::from_ref(node),
+                    };
+                    for item in items {
+                        grants.secrets.extend(self.secret(item));
                     }
                 }
                 kind => {
@@ -514,6 +527,48 @@ impl Reader {
             return None;
         }
         Some(file)
+    }
+
+    fn secret(&mut self, node: &Node) -> Option<SecretText> {
+        if node.as_map().is_none() {
+            let name = self.text(node, "a secret")?;
+            return Some(SecretText::new(name, None, Vec::new()));
+        }
+        let (mut name, mut uses, mut hosts) = (String::new(), None, Vec::new());
+        for (key, node) in self.entries(node, "a secret's grant", SECRET) {
+            match key {
+                "name" => name = self.text(node, "`name`")?,
+                "uses" => {
+                    let uses: &mut BTreeSet<SecretUse> = uses.get_or_insert_default();
+                    for word in self.texts(node, "`uses`") {
+                        match SecretUse::of_word(&word) {
+                            Some(one) => {
+                                uses.insert(one);
+                            }
+                            None => self.problem(
+                                node,
+                                format!("`{word}` is no use of a secret; there are header, body, environment and stdin"),
+                            ),
+                        }
+                    }
+                }
+                _ => hosts = self.texts(node, "`hosts`"),
+            }
+        }
+        if name.is_empty() || uses.as_ref().is_some_and(BTreeSet::is_empty) {
+            self.problem(
+                node,
+                "a secret's grant has a `name`, and `uses` that are not empty",
+            );
+            return None;
+        }
+        for host in hosts.iter().filter(|host| !host.contains("{{")) {
+            if let Err(message) = parse_host(host) {
+                self.problem(node, message);
+                return None;
+            }
+        }
+        Some(SecretText::new(name, uses, hosts))
     }
 
     fn host(&mut self, node: &Node) -> Option<HostText> {

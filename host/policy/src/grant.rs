@@ -1,8 +1,11 @@
 //! What a step may do: the effective grant, as the sandbox and the runtime enforce it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::secret::SecretRule;
 
 /// One right on files. What a folder is granted holds for everything below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,6 +68,21 @@ pub struct HostRule {
     /// `localhost` written as `host` needs no leave beyond that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub private: bool,
+}
+
+/// As a policy writes it.
+impl fmt::Display for HostRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "{}://[{}]", self.scheme, self.host)?;
+        } else {
+            write!(f, "{}://{}", self.scheme, self.host)?;
+        }
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        f.write_str(self.path.as_deref().unwrap_or_default())
+    }
 }
 
 /// As whom the children run.
@@ -130,8 +148,8 @@ pub struct Grant {
     pub sockets: BTreeSet<String>,
     /// Parameter Store names; a trailing `*` stands for any rest.
     pub parameters: BTreeSet<String>,
-    /// Names of secrets and secure parameters that may be used; the same patterns.
-    pub secrets: BTreeSet<String>,
+    /// Secrets and secure parameters that may be used, and where.
+    pub secrets: Vec<SecretRule>,
     /// Variables of the host's environment that children get; the same patterns.
     pub environment: BTreeSet<String>,
     /// Names of documents that may be run or read from within the step; the same patterns.

@@ -6,6 +6,7 @@ use crate::bind::{NAME_KINDS, names, names_mut};
 use crate::check::name_fits;
 use crate::grant::{AccessSet, Confinement, FileAccess, FileRule, Grant, HostRule};
 use crate::pattern::{excepted, is_below, name_matches};
+use crate::secret::{self, SecretRule};
 
 /// What both allow.
 #[must_use]
@@ -19,7 +20,10 @@ pub fn meet(a: &Grant, b: &Grant) -> Grant {
     let mut grant = Grant {
         confinement: Confinement::Confined,
         files: pairs(&a.files, &b.files, meet_file),
-        hosts: pairs(&a.hosts, &b.hosts, meet_host),
+        hosts: meet_hosts(&a.hosts, &b.hosts),
+        secrets: pairs(&a.secrets, &b.secrets, |a, b| {
+            secret::meet(a, b, narrower_name)
+        }),
         run_as: if b.run_as.user.is_some() {
             b.run_as.clone()
         } else {
@@ -52,6 +56,9 @@ pub fn union(a: &Grant, b: &Grant) -> Grant {
     grant.hosts.extend(b.hosts.iter().cloned());
     grant.hosts.sort();
     grant.hosts.dedup();
+    grant.secrets.extend(b.secrets.iter().cloned());
+    grant.secrets.sort();
+    grant.secrets.dedup();
     for kind in NAME_KINDS {
         if let (Some(list), Some(more)) = (names_mut(&mut grant, kind), names(b, kind)) {
             list.extend(more.iter().cloned());
@@ -73,6 +80,7 @@ pub fn covers(a: &Grant, b: &Grant) -> bool {
                 .iter()
                 .all(|rule| missing_access(a, &rule.path, &rule.access).is_empty())
             && b.hosts.iter().all(|rule| covers_host(a, rule))
+            && b.secrets.iter().all(|rule| covers_secret(a, rule))
             && NAME_KINDS
                 .iter()
                 .all(|kind| match (names(a, kind), names(b, kind)) {
@@ -145,6 +153,11 @@ pub(crate) fn missing_access(grant: &Grant, path: &str, access: &AccessSet) -> A
     missing
 }
 
+/// The hosts that both lists hold.
+pub(crate) fn meet_hosts(a: &[HostRule], b: &[HostRule]) -> Vec<HostRule> {
+    pairs(a, b, meet_host)
+}
+
 fn meet_host(a: &HostRule, b: &HostRule) -> Option<HostRule> {
     let scheme = meet_word(&a.scheme, &b.scheme)?;
     let host = if name_fits(&a.host, &b.host) || a.host == b.host {
@@ -204,7 +217,12 @@ fn meet_word(a: &str, b: &str) -> Option<String> {
 
 /// Whether a grant holds a host rule; only whole rules are compared.
 pub(crate) fn covers_host(grant: &Grant, wanted: &HostRule) -> bool {
-    grant.hosts.iter().any(|rule| {
+    covers_host_rule(&grant.hosts, wanted)
+}
+
+/// The same for a list of rules.
+pub(crate) fn covers_host_rule(hosts: &[HostRule], wanted: &HostRule) -> bool {
+    hosts.iter().any(|rule| {
         let both = meet_host(rule, wanted);
         both.is_some_and(|both| {
             both.scheme == wanted.scheme
@@ -216,17 +234,40 @@ pub(crate) fn covers_host(grant: &Grant, wanted: &HostRule) -> bool {
     })
 }
 
+/// Whether a grant holds all that a rule allows.
+pub(crate) fn covers_secret(grant: &Grant, wanted: &SecretRule) -> bool {
+    grant.secrets.iter().any(|rule| {
+        narrower_name(&rule.name, &wanted.name).as_ref() == Some(&wanted.name)
+            && secret::covers(rule, wanted)
+    })
+}
+
+/// The narrower of two names or patterns, if one holds the other.
+fn narrower_name(a: &str, b: &str) -> Option<String> {
+    if covers_pattern(a, b) {
+        Some(b.to_owned())
+    } else if covers_pattern(b, a) {
+        Some(a.to_owned())
+    } else {
+        None
+    }
+}
+
+fn covers_pattern(pattern: &str, wanted: &str) -> bool {
+    match wanted.strip_suffix('*') {
+        Some(prefix) => pattern
+            .strip_suffix('*')
+            .is_some_and(|wide| prefix.starts_with(wide)),
+        None => name_matches(pattern, wanted),
+    }
+}
+
 fn covers_name(granted: &BTreeSet<String>, wanted: &str, paths: bool) -> bool {
     granted.iter().any(|pattern| {
         if paths {
             is_below(wanted, pattern) || excepted(pattern, wanted)
         } else {
-            match wanted.strip_suffix('*') {
-                Some(prefix) => pattern
-                    .strip_suffix('*')
-                    .is_some_and(|wide| prefix.starts_with(wide)),
-                None => name_matches(pattern, wanted),
-            }
+            covers_pattern(pattern, wanted)
         }
     })
 }
@@ -245,6 +286,7 @@ mod tests {
     use crate::bind::parse_host;
     use crate::check::{GrantCheck, HostVerdict};
     use crate::grant::{FileAccess, FileRule, Grant};
+    use crate::secret::{Destination, SecretPlace, SecretRule, SecretUse};
 
     const PATHS: &[&str] = &["/", "/a", "/a/b", "/a/b/c", "/a/bc", "/d"];
     const HOSTS: &[&str] = &[
@@ -282,8 +324,10 @@ mod tests {
             prop::collection::vec(file, 0..4),
             prop::collection::vec(prop::sample::select(HOSTS), 0..3),
             names,
+            prop::collection::vec(secret(), 0..3),
         )
-            .prop_map(|(files, hosts, names)| Grant {
+            .prop_map(|(files, hosts, names, secrets)| Grant {
+                secrets,
                 files,
                 hosts: hosts
                     .into_iter()
@@ -291,6 +335,27 @@ mod tests {
                     .collect(),
                 parameters: names.into_iter().map(str::to_owned).collect(),
                 ..Grant::default()
+            })
+    }
+
+    fn secret() -> impl Strategy<Value = SecretRule> {
+        (
+            prop::sample::select(&["*", "/app/*", "/app/x", "y"][..]),
+            prop::collection::btree_set(
+                prop::sample::select(
+                    &[SecretUse::Header, SecretUse::Stdin, SecretUse::Environment][..],
+                ),
+                1..3,
+            ),
+            prop::collection::vec(prop::sample::select(HOSTS), 0..2),
+        )
+            .prop_map(|(name, uses, hosts)| SecretRule {
+                name: name.into(),
+                uses,
+                hosts: hosts
+                    .into_iter()
+                    .flat_map(|host| parse_host(host).unwrap_or_default())
+                    .collect(),
             })
     }
 
@@ -324,6 +389,27 @@ mod tests {
                 .filter(|name| check.allows_parameter(name))
                 .map(str::to_owned),
         );
+        for name in ["/app/x", "/app/z", "y", "q"] {
+            let to = |scheme: &str, host: &str, port| {
+                SecretPlace::Header(Destination {
+                    scheme: scheme.into(),
+                    host: host.into(),
+                    port,
+                    path: "/p/q".into(),
+                })
+            };
+            for place in [
+                SecretPlace::Stdin,
+                SecretPlace::Environment,
+                to("https", "z.y", 443),
+                to("http", "x.y", 80),
+                to("tcp", "x.y", 1),
+            ] {
+                if check.allows_secret(name, &place) {
+                    list.push(format!("{name} {place}"));
+                }
+            }
+        }
         list
     }
 

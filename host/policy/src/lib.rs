@@ -16,6 +16,7 @@ mod pattern;
 mod profile;
 mod request;
 mod schema;
+mod secret;
 mod template;
 mod units;
 
@@ -31,5 +32,6 @@ pub use pattern::{glob, is_normal_path, name_matches};
 pub use profile::Profile;
 pub use request::{
     CapabilityRequests, ChildrenRequest, FileRequest, HostRequest, MANIFEST_SECTION, Manifest,
-    NameRequest, ProgramRequest,
+    NameRequest, ProgramRequest, SecretRequest,
 };
+pub use secret::{Destination, SecretPlace, SecretRule, SecretUse};

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use crate::bind::{parse_access, parse_host};
 use crate::decide::StepDirectories;
 use crate::grant::{Confinement, FileRule, Grant, Layer};
+use crate::secret::SecretRule;
 
 /// What every step gets, before any rule.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -211,7 +212,7 @@ impl Profile {
                 grant.environment = set(&["*"]);
                 grant.documents = set(&["*"]);
                 grant.parameters = set(&["*"]);
-                grant.secrets = set(&["*"]);
+                grant.secrets = vec![SecretRule::anywhere("*")];
                 grant.signing = set(&["*"]);
                 grant.programs = set(&["/"]);
                 grant.files = vec![rule("/", &["read-write", "execute", "replace", "append"])];

@@ -1,9 +1,11 @@
 //! What a component asks for: the manifest in its custom section.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::secret::SecretUse;
 
 /// The name of the custom section that holds the manifest, as JSON.
 pub const MANIFEST_SECTION: &str = "capstan:manifest@1";
@@ -59,7 +61,7 @@ pub struct CapabilityRequests {
     /// Everything else that is named by pattern.
     pub parameters: Vec<NameRequest>,
     /// Secrets and secure parameters.
-    pub secrets: Vec<NameRequest>,
+    pub secrets: Vec<SecretRequest>,
     /// Documents to read or run.
     pub documents: Vec<NameRequest>,
     /// AWS services to sign for.
@@ -128,7 +130,26 @@ pub struct HostRequest {
     pub optional: bool,
 }
 
-/// A name, or pattern with a trailing `*`, of a parameter, secret, document or service.
+/// A secret or secure parameter, and where its value is to be put.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretRequest {
+    /// The name, or a pattern with a trailing `*`; may hold a `${…}` binding.
+    pub name: String,
+    /// What for; when absent, requests alone if there are `hosts`, else anything.
+    #[serde(default)]
+    pub uses: Option<BTreeSet<SecretUse>>,
+    /// To which hosts it is sent, as in [`HostRequest::url`]; empty is all that the step may reach.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// Why.
+    pub reason: String,
+    /// The action works without it.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// A name, or pattern with a trailing `*`, of a parameter, document or service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NameRequest {

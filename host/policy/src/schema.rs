@@ -80,7 +80,17 @@ impl Policy {
                             "additionalProperties": false,
                             "properties": { "host": { "type": "string" }, "methods": texts, "private": { "type": "boolean" } },
                         }] } },
-                        "programs": texts, "sockets": texts, "parameters": texts, "secrets": texts, "environment": texts,
+                        "secrets": { "type": "array", "items": { "anyOf": [{ "type": "string" }, {
+                            "type": "object",
+                            "required": ["name"],
+                            "additionalProperties": false,
+                            "properties": {
+                                "name": { "type": "string" },
+                                "uses": { "type": "array", "minItems": 1, "items": { "enum": ["header", "body", "environment", "stdin"] } },
+                                "hosts": texts,
+                            },
+                        }] } },
+                        "programs": texts, "sockets": texts, "parameters": texts, "environment": texts,
                         "documents": texts, "signing": texts,
                     },
                 },

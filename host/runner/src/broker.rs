@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use capstan_policy::{GrantCheck, HostVerdict};
+use capstan_policy::{GrantCheck, HostVerdict, SecretPlace};
 use capstan_runtime::network::connect_checked;
 use capstan_runtime::{
     Broker, BrokerError, ConnectRequest, Connected, DocumentRequest, DocumentResult,
@@ -28,6 +28,21 @@ fn denied(capability: &str, target: &str) -> BrokerError {
         capability: capability.to_owned(),
         target: target.to_owned(),
         hint: format!("grants: {{ {capability}: [\"{target}\"] }}"),
+    }
+}
+
+fn secure_string(session: &Session, name: &str) -> Result<String, BrokerError> {
+    let found = session
+        .runner
+        .parameters
+        .get(name)
+        .map_err(|error| BrokerError::Io(error.to_string()))?;
+    match found {
+        None => Err(BrokerError::NotFound(format!("the secret {name}"))),
+        Some(found) if found.kind == ParameterKind::SecureString => Ok(found.value),
+        Some(_) => Err(BrokerError::Invalid(format!(
+            "the parameter {name} is not a SecureString"
+        ))),
     }
 }
 
@@ -75,26 +90,27 @@ impl Broker for Supervisor {
         }
     }
 
-    async fn secret(&self, step: u64, name: &str) -> Result<String, BrokerError> {
+    async fn find_secret(&self, step: u64, name: &str) -> Result<(), BrokerError> {
         let (session, rights) = self.step(step)?;
-        if !rights.component.allows_secret(name) {
+        if !rights.component.knows_secret(name) {
             return Err(denied("secrets", name));
         }
-        let found = session
-            .runner
-            .parameters
-            .get(name)
-            .map_err(|error| BrokerError::Io(error.to_string()))?;
-        match found {
-            None => Err(BrokerError::NotFound(format!("the secret {name}"))),
-            Some(found) if found.kind == ParameterKind::SecureString => {
-                session.secrets.learn(&found.value);
-                Ok(found.value)
-            }
-            Some(_) => Err(BrokerError::Invalid(format!(
-                "the parameter {name} is not a SecureString"
-            ))),
+        secure_string(&session, name).map(|_| ())
+    }
+
+    async fn secret(
+        &self,
+        step: u64,
+        name: &str,
+        place: &SecretPlace,
+    ) -> Result<String, BrokerError> {
+        let (session, rights) = self.step(step)?;
+        if !rights.component.allows_secret(name, place) {
+            return Err(denied("secrets", name));
         }
+        let value = secure_string(&session, name)?;
+        session.secrets.learn(&value);
+        Ok(value)
     }
 
     async fn sign(

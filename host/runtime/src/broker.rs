@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use async_trait::async_trait;
+use capstan_policy::SecretPlace;
 use serde::{Deserialize, Serialize};
 
 /// Serves the worker. Every call is checked again, against the grants the supervisor itself computed, so that a
@@ -14,8 +15,15 @@ pub trait Broker: Send + Sync + 'static {
     async fn connect(&self, step: u64, request: ConnectRequest) -> Result<Connected, BrokerError>;
     /// A plain parameter by name, `name:version` or `name:label`.
     async fn parameter(&self, step: u64, name: &str) -> Result<ParameterValue, BrokerError>;
-    /// The value of a secret or secure parameter.
-    async fn secret(&self, step: u64, name: &str) -> Result<String, BrokerError>;
+    /// Whether there is such a secret or secure parameter, and the step may use it somewhere.
+    async fn find_secret(&self, step: u64, name: &str) -> Result<(), BrokerError>;
+    /// The value of a secret or secure parameter, to be put into a place.
+    async fn secret(
+        &self,
+        step: u64,
+        name: &str,
+        place: &SecretPlace,
+    ) -> Result<String, BrokerError>;
     /// The headers that sign a request (AWS Signature Version 4).
     async fn sign(
         &self,

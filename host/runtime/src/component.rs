@@ -128,6 +128,8 @@ fn requested(import: &str, manifest: &Manifest) -> bool {
     match import.split('@').next().unwrap_or(import) {
         "capstan:host/process" => !capabilities.programs.is_empty(),
         "capstan:host/http" => !capabilities.hosts.is_empty(),
+        "capstan:host/secrets" => !capabilities.secrets.is_empty(),
+        "wasi:http/types" | "wasi:http/outgoing-handler" => !capabilities.hosts.is_empty(),
         "capstan:host/parameters" => !capabilities.parameters.is_empty(),
         "capstan:host/control" => !capabilities.documents.is_empty(),
         name => {

@@ -11,6 +11,7 @@ mod capability;
 mod component;
 mod engine;
 mod error;
+mod fuel;
 mod limiter;
 pub mod network;
 mod output;

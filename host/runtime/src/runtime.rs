@@ -17,7 +17,9 @@ use crate::bindings::capstan::action::types as action;
 use crate::bindings::{ActionPlugin, ActionPluginPre};
 use crate::broker::Broker;
 use crate::cache::CompileCache;
+use crate::capability::wasi_http::HttpState;
 use crate::error::RuntimeError;
+use crate::fuel::FuelHook;
 use crate::limiter::{LimitReached, Limiter};
 use crate::output::GuestOutput;
 use crate::shared::StepShared;
@@ -51,6 +53,7 @@ pub(crate) struct StepState {
     wasi: WasiCtx,
     pub(crate) table: ResourceTable,
     limiter: Limiter,
+    pub(crate) http: HttpState,
     pub(crate) shared: Arc<StepShared>,
 }
 
@@ -80,6 +83,8 @@ impl Runtime {
         let engine = crate::engine::for_steps()?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(RuntimeError::engine)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)
+            .map_err(RuntimeError::engine)?;
         ActionPlugin::add_to_linker::<_, HasSelf<StepState>>(&mut linker, |state| state)
             .map_err(RuntimeError::engine)?;
         Ok(Self {
@@ -143,11 +148,11 @@ impl Runtime {
             cancel,
             Arc::clone(&self.sandbox),
         ));
-        let (outcome, guest_fuel, peak_memory) = match self.load(&component) {
+        let (outcome, fuel, peak_memory) = match self.load(&component) {
             Ok(loaded) => self.drive(&loaded, call, &shared).await,
             Err(error) => (stopped(StopReason::LoadFailed, error.to_string()), 0, 0),
         };
-        report(&shared, outcome, guest_fuel, peak_memory)
+        report(&shared, outcome, fuel, peak_memory)
     }
 
     async fn drive(
@@ -164,6 +169,7 @@ impl Runtime {
             store.set_fuel(limits.fuel)?;
             store.fuel_async_yield_interval(Some(crate::engine::YIELD_INTERVAL))?;
             store.set_hostcall_fuel(usize::try_from(limits.host_call_bytes).unwrap_or(usize::MAX));
+            store.call_hook_async(FuelHook::default());
             Ok(())
         };
         if let Err(error) = set_up(&mut store) {
@@ -182,23 +188,15 @@ impl Runtime {
             }
             result = invoke(&loaded.pre, &mut store, call, shared) => Some(result),
         };
-        let guest_fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+        let left = shared.settle_fuel(store.get_fuel().unwrap_or(0));
         let peak = store.data().limiter.peak_memory as u64;
-        let total = guest_fuel.saturating_add(shared.counters.fuel.load(Ordering::Relaxed));
         let outcome = match (shared.stop_reason(), outcome) {
             (Some((reason, message)), _) => stopped(reason, message),
-            (None, Some(Ok(_))) if total > limits.fuel => stopped(
-                StopReason::FuelExhausted,
-                format!(
-                    "the step used {total} units of fuel; its limit is {}",
-                    limits.fuel
-                ),
-            ),
             (None, Some(Ok(outcome))) => outcome,
             (None, Some(Err(error))) => explain(&error, limits.fuel),
             (None, None) => stopped(StopReason::Trapped, "the step ended without a reason"),
         };
-        (outcome, guest_fuel, peak)
+        (outcome, limits.fuel - left.unwrap_or(0), peak)
     }
 }
 
@@ -256,6 +254,7 @@ fn state(shared: &Arc<StepShared>, preopens: bool) -> StepState {
             peak_memory: 0,
             tables: 0,
         },
+        http: HttpState::new(shared),
         shared: Arc::clone(shared),
     }
 }
@@ -466,7 +465,7 @@ fn demangle(name: &str) -> String {
 fn report(
     shared: &Arc<StepShared>,
     mut outcome: StepOutcome,
-    guest_fuel: u64,
+    fuel: u64,
     peak_memory: u64,
 ) -> StepReport {
     let counters = &shared.counters;
@@ -506,7 +505,7 @@ fn report(
     StepReport {
         outcome,
         usage: Usage {
-            fuel: guest_fuel.saturating_add(counters.fuel.load(Ordering::Relaxed)),
+            fuel,
             peak_memory_bytes: peak_memory,
             child_peak_memory_bytes: counters.child_peak_memory.load(Ordering::Relaxed),
             child_cpu_millis: counters.child_cpu_millis.load(Ordering::Relaxed),

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::bindings::capstan::host::types as wit;
 use crate::broker::{Broker, BrokerError};
+use crate::capability::secrets::Placeholders;
 use crate::network::ChildProxy;
 use crate::step::{
     ChildRecord, Denial, EventSink, OutputStream, StepContext, StepEvent, StopReason,
@@ -38,12 +39,16 @@ pub(crate) struct StepShared {
     pub(crate) proxy: tokio::sync::OnceCell<Option<ChildProxy>>,
     running: Mutex<Vec<Arc<ChildProcess>>>,
     owner: OnceLock<Option<User>>,
+    pub(crate) placeholders: Placeholders,
 }
 
 /// What is counted against the limits.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) fuel: AtomicU64,
+    /// Fuel for host calls and programs that the engine has not been told of yet.
+    owed_fuel: AtomicU64,
+    /// What the engine had left when the guest last called its host.
+    engine_fuel: AtomicU64,
     pub(crate) output: AtomicU64,
     pub(crate) http_requests: AtomicU64,
     pub(crate) http_bytes: AtomicU64,
@@ -72,6 +77,7 @@ impl StepShared {
         cancel: watch::Receiver<bool>,
         sandbox: Arc<Sandbox>,
     ) -> Self {
+        let fuel = request.limits.fuel;
         Self {
             id: request.id,
             component: GrantCheck::new(request.component_grant),
@@ -85,7 +91,10 @@ impl StepShared {
             cancel,
             started: Instant::now(),
             sandbox,
-            counters: Counters::default(),
+            counters: Counters {
+                engine_fuel: AtomicU64::new(fuel),
+                ..Counters::default()
+            },
             stop: Mutex::new(None),
             stopped: Notify::new(),
             record: Mutex::new(Record::default()),
@@ -93,6 +102,7 @@ impl StepShared {
             proxy: tokio::sync::OnceCell::new(),
             running: Mutex::new(Vec::new()),
             owner: OnceLock::new(),
+            placeholders: Placeholders::default(),
         }
     }
 
@@ -131,14 +141,15 @@ impl StepShared {
         lock(&self.record)
     }
 
-    /// Charges fuel; the guest's own is counted by the engine and added at the end.
+    /// Charges fuel for what the host does for the guest. The engine's own count takes it over when the call
+    /// returns ([`settle_fuel`](Self::settle_fuel)); what is charged while the guest waits may end the step before.
     pub(crate) fn charge(&self, fuel: u64) {
-        let total = self
+        let owed = self
             .counters
-            .fuel
+            .owed_fuel
             .fetch_add(fuel, Ordering::Relaxed)
             .saturating_add(fuel);
-        if total > self.limits.fuel {
+        if owed > self.counters.engine_fuel.load(Ordering::Relaxed) {
             self.stop(
                 StopReason::FuelExhausted,
                 format!(
@@ -149,8 +160,21 @@ impl StepShared {
         }
     }
 
-    pub(crate) fn charge_bytes(&self, call: u64, bytes: usize) {
-        self.charge(call + (bytes as u64 / 64) * crate::tariff::BYTES_64);
+    /// Remembers what the engine has left, when the guest calls its host.
+    pub(crate) fn note_fuel(&self, left: u64) {
+        self.counters.engine_fuel.store(left, Ordering::Relaxed);
+    }
+
+    /// What is left of the engine's fuel once the host's charges are taken from it; none when they are more.
+    pub(crate) fn settle_fuel(&self, left: u64) -> Option<u64> {
+        let owed = self.counters.owed_fuel.swap(0, Ordering::Relaxed);
+        let rest = left.checked_sub(owed);
+        self.note_fuel(rest.unwrap_or(0));
+        rest
+    }
+
+    pub(crate) fn charge_bytes(&self, bytes: usize) {
+        self.charge((bytes as u64 / 64) * crate::tariff::BYTES_64);
     }
 
     /// Passes output on, up to the limit; past it the step ends.
@@ -229,21 +253,6 @@ impl StepShared {
         if record.denials.len() < MAX_DENIALS && !record.denials.contains(&denial) {
             record.denials.push(denial);
         }
-    }
-
-    /// The value of a secret that the component may use; the supervisor checks once more.
-    pub(crate) async fn secret(&self, name: &str) -> Result<String, wit::Error> {
-        if !self.component.allows_secret(name) {
-            return Err(self.deny(
-                "secrets",
-                name,
-                format!("grants: {{ secrets: [\"{name}\"] }}"),
-            ));
-        }
-        self.broker
-            .secret(self.id, name)
-            .await
-            .map_err(|error| self.broker_error(error))
     }
 
     pub(crate) fn broker_error(&self, error: BrokerError) -> wit::Error {

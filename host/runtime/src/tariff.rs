@@ -9,9 +9,9 @@ pub const SPAWN: u64 = 5_000_000;
 pub const CHILD_CPU_MILLISECOND: u64 = 10_000_000;
 /// An HTTP request or a proxied connection.
 pub const HTTP_REQUEST: u64 = 2_000_000;
-/// A call to `files`.
+/// A call to `files`, beyond what any call costs.
 pub const FILE_CALL: u64 = 1_000;
 /// Every 64 bytes that a host call moves.
 pub const BYTES_64: u64 = 1;
-/// Any other call.
+/// Any call of the host, also one of WASI.
 pub const CALL: u64 = 500;

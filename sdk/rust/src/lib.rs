@@ -41,7 +41,7 @@ pub mod step;
 
 pub use __private::capstan::action::types::{Context, Event, Platform, Signal, Status, Wake};
 pub use __private::capstan::host::types::{Denial, Error};
-pub use __private::capstan::host::{control, parameters};
+pub use __private::capstan::host::{control, parameters, secrets};
 pub use serde_json::{self, Value, json};
 
 use __private::capstan::action::types as wit;

@@ -211,18 +211,16 @@ fn grant_lines(grant: &Grant, whole: bool) -> Vec<String> {
         .filter(|rule| whole || !of_profile(&rule.path) || rule.access.len() > 3)
         .map(|rule| format!("{} ({})", rule.path, words(&rule.access)))
         .collect();
-    lines.extend(grant.hosts.iter().map(|rule| {
-        let port = rule
-            .port
-            .map_or_else(String::new, |port| format!(":{port}"));
-        let path = rule.path.as_deref().unwrap_or_default();
-        format!("{}://{}{port}{path}", rule.scheme, rule.host)
-    }));
-    lines.extend(
-        grant
-            .sockets
-            .iter()
-            .map(|socket| format!("socket {socket}")),
-    );
+    lines.extend(grant.hosts.iter().map(ToString::to_string));
+    lines.extend(grant.secrets.iter().map(|rule| format!("secret {rule}")));
+    for (what, names) in [
+        ("socket", &grant.sockets),
+        ("parameter", &grant.parameters),
+        ("document", &grant.documents),
+        ("variable", &grant.environment),
+        ("signing for", &grant.signing),
+    ] {
+        lines.extend(names.iter().map(|name| format!("{what} {name}")));
+    }
     lines
 }

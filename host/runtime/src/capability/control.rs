@@ -4,12 +4,10 @@ use super::Answer;
 use crate::bindings::capstan::host::control::{DocumentResult, Host};
 use crate::broker::DocumentRequest;
 use crate::runtime::StepState;
-use crate::tariff;
 
 impl Host for StepState {
     async fn get_document(&mut self, name: String) -> Answer<String> {
         let shared = &self.shared;
-        shared.charge(tariff::CALL);
         if !shared.component.allows_document(&name) {
             return Ok(Err(shared.deny(
                 "documents",
@@ -31,7 +29,7 @@ impl Host for StepState {
         parameters: String,
     ) -> Answer<DocumentResult> {
         let shared = &self.shared;
-        shared.charge_bytes(tariff::CALL, content.len());
+        shared.charge_bytes(content.len());
         if !shared.component.allows_document(&name) {
             return Ok(Err(shared.deny(
                 "documents",

@@ -273,7 +273,8 @@ impl Host for StepState {
             Ok(data)
         };
         let answer = read().map_err(|error| io_error(&error, &path));
-        shared.charge_bytes(tariff::FILE_CALL, answer.as_ref().map_or(0, Vec::len));
+        shared.charge(tariff::FILE_CALL);
+        shared.charge_bytes(answer.as_ref().map_or(0, Vec::len));
         Ok(answer)
     }
 
@@ -340,7 +341,8 @@ impl Host for StepState {
 
     async fn append(&mut self, path: String, data: Vec<u8>) -> Answer<()> {
         let shared = &self.shared;
-        shared.charge_bytes(tariff::FILE_CALL, data.len());
+        shared.charge(tariff::FILE_CALL);
+        shared.charge_bytes(data.len());
         let real = match check(shared, &path, FileAccess::Append)
             .or_else(|denied| check(shared, &path, FileAccess::Write).map_err(|_| denied))
         {
@@ -438,7 +440,8 @@ fn open_writer(target: &Path, mode: u32, resume: Option<&str>) -> io::Result<Wri
 
 impl HostWriter for StepState {
     async fn write(&mut self, this: Resource<Writer>, data: Vec<u8>) -> Answer<()> {
-        self.shared.charge_bytes(tariff::FILE_CALL, data.len());
+        self.shared.charge(tariff::FILE_CALL);
+        self.shared.charge_bytes(data.len());
         let limit = self.shared.limits.disk_bytes;
         let writer = self.table.get_mut(&this)?;
         if writer.written + data.len() as u64 > limit {

@@ -1,29 +1,29 @@
 //! `capstan:host/http`: requests made and signed by the host.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use capstan_policy::HostVerdict;
+use capstan_policy::SecretPlace;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::header::{
     AUTHORIZATION, HOST, HeaderName, HeaderValue, LOCATION, USER_AGENT, WWW_AUTHENTICATE,
 };
 use hyper::{Method, StatusCode};
-use hyper_util::rt::TokioIo;
-use tokio_rustls::rustls::pki_types::ServerName;
 use url::Url;
 use wasmtime::component::Resource;
 
 use super::Answer;
+use super::exchange::Target;
+use super::secrets::has_placeholder;
 use crate::bindings::capstan::host::http::{Authorization, Host, HostResponse, Request};
 use crate::bindings::capstan::host::types::Error;
-use crate::broker::{ConnectRequest, SignRequest};
+use crate::broker::SignRequest;
 use crate::runtime::StepState;
 use crate::shared::StepShared;
-use crate::tariff;
 
 /// A response whose body is still to be read.
 pub struct Response {
@@ -67,7 +67,6 @@ impl Host for StepState {
     }
 
     async fn aws_endpoint(&mut self, service: String) -> wasmtime::Result<Option<String>> {
-        self.shared.charge(tariff::CALL);
         Ok(self
             .shared
             .broker
@@ -96,6 +95,7 @@ async fn follow(
     let mut headers = request.headers.clone();
     for _ in 0..=request.max_redirects.min(MAX_REDIRECTS) {
         let mut attempt = Attempt {
+            target: Target::of(&url)?,
             url: &url,
             method: &method,
             headers: &headers,
@@ -105,7 +105,8 @@ async fn follow(
         };
         let mut response = once(shared, &attempt, deadline).await?;
         if let (401, Authorization::Digest((user, name))) = (response.status, &authorization) {
-            let password = shared.secret(name).await?;
+            let place = SecretPlace::Header(attempt.target.destination());
+            let password = shared.secret(name, &place).await?;
             attempt.digest = Some(answer_digest(&attempt, &response.headers, user, &password)?);
             response = once(shared, &attempt, deadline).await?;
         }
@@ -128,17 +129,25 @@ async fn follow(
                 "{url} redirects to {next}, which is not encrypted"
             )));
         }
+        let mut keeps_body = true;
         if next.origin() != url.origin() {
             authorization = Authorization::None;
             headers.retain(|(name, _)| {
                 !name.eq_ignore_ascii_case("authorization") && !name.eq_ignore_ascii_case("cookie")
             });
+            headers.retain(|(_, value)| !has_placeholder(value.as_bytes()));
+            keeps_body = false;
         }
         if status == StatusCode::SEE_OTHER
             || (matches!(status.as_u16(), 301 | 302) && method == Method::POST)
         {
             method = Method::GET;
             body = Bytes::new();
+        }
+        if !keeps_body && has_placeholder(&body) {
+            return Err(Error::Io(format!(
+                "{url} redirects to {next}, to which the secret in the body of the request is not sent on"
+            )));
         }
         url = next;
     }
@@ -155,20 +164,13 @@ fn is_redirect(status: StatusCode) -> bool {
 /// One request of a chain.
 struct Attempt<'a> {
     url: &'a Url,
+    target: Target<'a>,
     method: &'a Method,
     headers: &'a [(String, String)],
     body: &'a Bytes,
     authorization: &'a Authorization,
     /// The answer to the server's challenge.
     digest: Option<String>,
-}
-
-/// The path and query, as they stand in the request.
-fn target(url: &Url) -> String {
-    match url.query() {
-        Some(query) => format!("{}?{query}", url.path()),
-        None => url.path().to_owned(),
-    }
 }
 
 /// RFC 7616, from the challenge in the response.
@@ -188,7 +190,7 @@ fn answer_digest(
                 client.respond(&http_auth::PasswordParams {
                     username: user,
                     password,
-                    uri: &target(attempt.url),
+                    uri: &attempt.target.path_and_query(),
                     method: attempt.method.as_str(),
                     body: Some(attempt.body),
                 })
@@ -209,80 +211,15 @@ async fn once(
     attempt: &Attempt<'_>,
     deadline: tokio::time::Instant,
 ) -> Result<Response, Error> {
-    let (url, method, body) = (attempt.url, attempt.method, attempt.body);
-    let secure = match url.scheme() {
-        "http" => false,
-        "https" => true,
-        other => {
-            return Err(Error::Invalid(format!(
-                "{url}: the scheme {other} is neither http nor https"
-            )));
-        }
-    };
-    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-        return Err(Error::Invalid(format!("{url} names no host")));
-    };
-    let name = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .to_owned();
-    if shared.component.allows_host(
-        url.scheme(),
-        &name,
-        port,
-        Some(method.as_str()),
-        Some(url.path()),
-    ) == HostVerdict::Refused
-    {
-        let target = format!("{}://{host}:{port}{}", url.scheme(), url.path());
-        return Err(shared.deny(
-            "hosts",
-            &target,
-            format!("grants: {{ hosts: [\"{target}\"] }}"),
-        ));
-    }
-    shared.count_http(1, body.len() as u64);
+    let target = &attempt.target;
+    target.check(shared, attempt.method)?;
+    shared.count_http(1, attempt.body.len() as u64);
     let request = build(shared, attempt).await?;
-    let connect = ConnectRequest {
-        scheme: url.scheme().into(),
-        host: name.clone(),
-        port,
-    };
-    let connected = shared
-        .broker
-        .connect(shared.id, connect)
-        .await
-        .map_err(|error| shared.broker_error(error))?;
-    let stream =
-        crate::network::tokio_stream(connected).map_err(|error| shared.broker_error(error))?;
-    shared
-        .record()
-        .hosts
-        .insert(format!("{}://{host}:{port}", url.scheme()));
-    let failed = |error: &dyn std::fmt::Display| Error::Io(format!("{url}: {error}"));
-    let mut sender = if secure {
-        let server = ServerName::try_from(name).map_err(|error| failed(&error))?;
-        let tls = crate::network::connector().map_err(|error| failed(&error))?;
-        let stream = tls
-            .connect(server, stream)
-            .await
-            .map_err(|error| failed(&error))?;
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| failed(&error))?;
-        tokio::spawn(connection);
-        sender
-    } else {
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| failed(&error))?;
-        tokio::spawn(connection);
-        sender
-    };
+    let mut sender = target.open(shared).await?;
     let response = sender
         .send_request(request)
         .await
-        .map_err(|error| failed(&error))?;
+        .map_err(|error| Error::Io(format!("{}: {error}", attempt.url)))?;
     let (parts, body) = response.into_parts();
     Ok(Response {
         status: parts.status.as_u16(),
@@ -296,7 +233,7 @@ async fn once(
                 )
             })
             .collect(),
-        url: url.to_string(),
+        url: attempt.url.to_string(),
         body,
         left: BytesMut::new(),
         deadline,
@@ -309,15 +246,26 @@ async fn build(
 ) -> Result<hyper::Request<Full<Bytes>>, Error> {
     let Attempt {
         url,
+        target,
         method,
         headers,
         body,
         authorization,
         digest,
     } = attempt;
-    let mut request = hyper::Request::new(Full::new(Bytes::clone(body)));
+    let destination = target.destination();
+    let body = match shared
+        .exchange_secrets(body, &SecretPlace::Body(destination.clone()))
+        .await?
+    {
+        Cow::Borrowed(_) => Bytes::clone(body),
+        Cow::Owned(bytes) => Bytes::from(bytes),
+    };
+    let place = SecretPlace::Header(destination);
+    let mut request = hyper::Request::new(Full::new(body.clone()));
     *request.method_mut() = Method::clone(method);
-    *request.uri_mut() = target(url)
+    *request.uri_mut() = target
+        .path_and_query()
         .parse()
         .map_err(|error| Error::Invalid(format!("{url}: {error}")))?;
     let map = request.headers_mut();
@@ -330,17 +278,12 @@ async fn build(
         }
         let name = HeaderName::from_bytes(lower.as_bytes())
             .map_err(|_| Error::Invalid(format!("`{name}` is no header")))?;
-        let value = HeaderValue::from_str(value)
+        let value = shared.exchange_in_text(value.clone(), &place).await?;
+        let value = HeaderValue::from_str(&value)
             .map_err(|_| Error::Invalid(format!("the header {name} holds what no header can")))?;
         map.append(name, value);
     }
-    let default_port = url.port().is_none();
-    let host = url.host_str().unwrap_or_default();
-    let authority = if default_port {
-        host.to_owned()
-    } else {
-        format!("{host}:{}", url.port_or_known_default().unwrap_or(0))
-    };
+    let authority = target.authority();
     let header = |text: &str| {
         HeaderValue::from_str(text)
             .map_err(|_| Error::Invalid("a header holds what no header can".into()))
@@ -354,12 +297,12 @@ async fn build(
     match authorization {
         Authorization::None => {}
         Authorization::Basic((user, name)) => {
-            let password = shared.secret(name).await?;
+            let password = shared.secret(name, &place).await?;
             let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
             map.insert(AUTHORIZATION, header(&value)?);
         }
         Authorization::Bearer(name) => {
-            let token = shared.secret(name).await?;
+            let token = shared.secret(name, &place).await?;
             map.insert(AUTHORIZATION, header(&format!("Bearer {token}"))?);
         }
         // The first request goes without: it brings the challenge.
@@ -382,7 +325,7 @@ async fn build(
                 method: method.to_string(),
                 url: url.to_string(),
                 headers: vec![("host".into(), authority)],
-                body_sha256: crate::component::digest(body),
+                body_sha256: crate::component::digest(&body),
             };
             for (name, value) in shared
                 .broker
@@ -435,7 +378,7 @@ impl HostResponse for StepState {
         }
         let count = response.left.len().min(max as usize);
         let data = response.left.split_to(count).to_vec();
-        shared.charge_bytes(tariff::CALL, data.len());
+        shared.charge_bytes(data.len());
         Ok(Ok(data))
     }
 

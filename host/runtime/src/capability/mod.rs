@@ -8,11 +8,14 @@
 )]
 
 mod control;
+mod exchange;
 pub(crate) mod files;
 pub(crate) mod http;
 mod parameters;
 pub(crate) mod process;
+pub(crate) mod secrets;
 mod step;
+pub(crate) mod wasi_http;
 
 use crate::bindings::capstan::host::types;
 use crate::runtime::StepState;

@@ -4,12 +4,10 @@ use super::Answer;
 use crate::bindings::capstan::host::parameters::{Host, Value};
 use crate::broker::ParameterValue;
 use crate::runtime::StepState;
-use crate::tariff;
 
 impl Host for StepState {
     async fn get(&mut self, name: String) -> Answer<Value> {
         let shared = &self.shared;
-        shared.charge(tariff::CALL);
         if !shared.component.allows_parameter(&name) {
             return Ok(Err(shared.deny(
                 "parameters",

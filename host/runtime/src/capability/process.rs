@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use capstan_policy::{FileAccess, Layer};
+use capstan_policy::{FileAccess, Layer, SecretPlace};
 use capstan_sandbox::{
     ChildCommand, ChildEnd, ChildProcess, SandboxError, Stdio, StepSandbox, used_bytes,
 };
@@ -20,6 +20,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use wasmtime::component::Resource;
 
+use super::secrets::has_placeholder;
 use super::{Answer, owned_async};
 use crate::bindings::capstan::host::process::{
     Chunk, Command, EnvValue, ExitStatus, Host, HostChild, OutputTarget, Stdin, Usage,
@@ -115,7 +116,6 @@ async fn sandbox(shared: &Arc<StepShared>) -> Result<Arc<StepSandbox>, Error> {
 
 impl Host for StepState {
     async fn find(&mut self, program: String) -> wasmtime::Result<Option<String>> {
-        self.shared.charge(tariff::CALL);
         Ok(find(&self.shared, &program))
     }
 
@@ -149,6 +149,15 @@ async fn start(shared: &Arc<StepShared>, command: Command) -> Result<Child, Erro
             },
         );
     };
+    if let Some(argument) = command
+        .arguments
+        .iter()
+        .find(|argument| has_placeholder(argument.as_bytes()))
+    {
+        return Err(Error::Invalid(format!(
+            "{program}: the argument `{argument}` is a secret, and other processes can see arguments; pass it in the environment or on standard input"
+        )));
+    }
     request
         .matches(&command.arguments)
         .map_err(|error| Error::Invalid(format!("{program}: {error}")))?;
@@ -160,8 +169,8 @@ async fn start(shared: &Arc<StepShared>, command: Command) -> Result<Child, Erro
     let env = environment(shared, command.environment).await?;
     let stdin = match command.stdin {
         Stdin::None => Stdio::Null,
-        Stdin::Bytes(bytes) => feed(bytes)?,
-        Stdin::Secret(name) => feed(shared.secret(&name).await?.into_bytes())?,
+        Stdin::Bytes(bytes) => feed(&shared.exchange_secrets(&bytes, &SecretPlace::Stdin).await?)?,
+        Stdin::Secret(name) => feed(shared.secret(&name, &SecretPlace::Stdin).await?.as_bytes())?,
     };
 
     let queue = Arc::new(Queue {
@@ -246,8 +255,16 @@ async fn environment(
             return Err(Error::Invalid(format!("`{name}` is no name of a variable")));
         }
         let value = match value {
-            EnvValue::Plain(value) => value,
-            EnvValue::Secret(secret_name) => shared.secret(&secret_name).await?,
+            EnvValue::Plain(value) => {
+                shared
+                    .exchange_in_text(value, &SecretPlace::Environment)
+                    .await?
+            }
+            EnvValue::Secret(secret_name) => {
+                shared
+                    .secret(&secret_name, &SecretPlace::Environment)
+                    .await?
+            }
         };
         env.insert(OsString::from(name), OsString::from(value));
     }
@@ -274,12 +291,12 @@ async fn environment(
 }
 
 /// Bytes as a descriptor to read from: an anonymous file, so that nobody has to write while the child reads.
-fn feed(bytes: Vec<u8>) -> Result<Stdio, Error> {
+fn feed(bytes: &[u8]) -> Result<Stdio, Error> {
     let failed = |error: std::io::Error| Error::Io(format!("standard input: {error}"));
     let file = rustix::fs::memfd_create("stdin", rustix::fs::MemfdFlags::CLOEXEC)
         .map_err(|error| failed(error.into()))?;
     let mut file = std::fs::File::from(file);
-    file.write_all(&bytes).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
     std::io::Seek::rewind(&mut file).map_err(failed)?;
     Ok(Stdio::Descriptor(OwnedFd::from(file)))
 }
@@ -377,10 +394,7 @@ impl HostChild for StepState {
             }
             changed.await;
         }
-        shared.charge_bytes(
-            tariff::CALL,
-            list.iter().map(|chunk| chunk.data.len()).sum(),
-        );
+        shared.charge_bytes(list.iter().map(|chunk| chunk.data.len()).sum());
         Ok(Ok(list))
     }
 

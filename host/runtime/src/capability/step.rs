@@ -4,7 +4,6 @@ use crate::bindings::capstan::host::step::{Host, Level};
 use crate::bindings::capstan::host::types::OutputStream as WitStream;
 use crate::runtime::StepState;
 use crate::step::{LogLevel, OutputStream, StepEvent};
-use crate::tariff;
 
 /// Longer messages are cut: the record is for people.
 const MAX_MESSAGE: usize = 16 << 10;
@@ -23,7 +22,7 @@ fn cut(mut text: String) -> String {
 
 impl Host for StepState {
     async fn write(&mut self, to: WitStream, data: Vec<u8>) -> wasmtime::Result<()> {
-        self.shared.charge_bytes(tariff::CALL, data.len());
+        self.shared.charge_bytes(data.len());
         let stream = match to {
             WitStream::Stdout => OutputStream::Stdout,
             WitStream::Stderr => OutputStream::Stderr,
@@ -38,7 +37,7 @@ impl Host for StepState {
         total: Option<u64>,
         note: String,
     ) -> wasmtime::Result<()> {
-        self.shared.charge_bytes(tariff::CALL, note.len());
+        self.shared.charge_bytes(note.len());
         (self.shared.events)(StepEvent::Progress {
             done,
             total,
@@ -53,7 +52,7 @@ impl Host for StepState {
         message: String,
         fields: Option<String>,
     ) -> wasmtime::Result<()> {
-        self.shared.charge_bytes(tariff::CALL, message.len());
+        self.shared.charge_bytes(message.len());
         let level = match level {
             Level::Trace => LogLevel::Trace,
             Level::Debug => LogLevel::Debug,

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use capstan_policy::SecretPlace;
 use capstan_sandbox::{Sandbox, enter_worker};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tokio::io::unix::AsyncFd;
@@ -264,12 +265,22 @@ impl Broker for RemoteBroker {
         }
     }
 
-    async fn secret(&self, step: u64, name: &str) -> Result<String, BrokerError> {
-        match self
-            .call(step, BrokerCall::Secret(name.to_owned()))
-            .await?
-            .1
-        {
+    async fn find_secret(&self, step: u64, name: &str) -> Result<(), BrokerError> {
+        let call = BrokerCall::FindSecret(name.to_owned());
+        match self.call(step, call).await?.1 {
+            Reply::Found => Ok(()),
+            _ => Err(confused()),
+        }
+    }
+
+    async fn secret(
+        &self,
+        step: u64,
+        name: &str,
+        place: &SecretPlace,
+    ) -> Result<String, BrokerError> {
+        let call = BrokerCall::Secret(name.to_owned(), place.clone());
+        match self.call(step, call).await?.1 {
             Reply::Text(value) => Ok(value),
             _ => Err(confused()),
         }

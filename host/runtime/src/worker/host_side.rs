@@ -272,7 +272,12 @@ impl Shared {
             BrokerCall::Parameter(name) => {
                 broker.parameter(step, &name).await.map(Reply::Parameter)
             }
-            BrokerCall::Secret(name) => broker.secret(step, &name).await.map(Reply::Text),
+            BrokerCall::FindSecret(name) => {
+                broker.find_secret(step, &name).await.map(|()| Reply::Found)
+            }
+            BrokerCall::Secret(name, place) => {
+                broker.secret(step, &name, &place).await.map(Reply::Text)
+            }
             BrokerCall::Sign(request) => broker.sign(step, request).await.map(Reply::Headers),
             BrokerCall::Document(name) => broker.document(step, &name).await.map(Reply::Text),
             BrokerCall::RunDocument(request) => broker

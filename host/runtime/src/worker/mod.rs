@@ -15,6 +15,7 @@ mod sockets;
 
 use std::path::PathBuf;
 
+use capstan_policy::SecretPlace;
 use capstan_sandbox::WorkerSpec;
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +75,8 @@ enum FromWorker {
 enum BrokerCall {
     Connect(ConnectRequest),
     Parameter(String),
-    Secret(String),
+    FindSecret(String),
+    Secret(String, SecretPlace),
     Sign(SignRequest),
     Document(String),
     RunDocument(DocumentRequest),
@@ -87,6 +89,7 @@ enum Reply {
     /// The socket itself comes over the other channel.
     Connected(std::net::SocketAddr),
     Parameter(ParameterValue),
+    Found,
     Text(String),
     Headers(Vec<(String, String)>),
     Document(DocumentResult),
