@@ -27,7 +27,6 @@ fn main() -> ExitCode {
     {
         Some(worker::WORKER_COMMAND) => return worker::worker_main(),
         Some(worker::COMPILER_COMMAND) => return worker::compile_main(),
-        Some("run") => capstan_sandbox::warm_up(),
         _ => {}
     }
     let arguments = arguments::Arguments::parse();

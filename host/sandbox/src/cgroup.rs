@@ -15,7 +15,7 @@ const PREFIX: &str = "capstan-";
 /// The files of one controller's group, opened before the worker confined itself.
 #[derive(Debug)]
 struct Controller {
-    procs: File,
+    join: File,
     memory: Option<Memory>,
     processes: Option<File>,
 }
@@ -191,10 +191,10 @@ impl Cgroup {
     }
 
     /// The files that a new child writes itself into.
-    pub(crate) fn procs(&self) -> Vec<BorrowedFd<'_>> {
+    pub(crate) fn joins(&self) -> Vec<BorrowedFd<'_>> {
         self.controllers
             .iter()
-            .map(|controller| controller.procs.as_fd())
+            .map(|controller| controller.join.as_fd())
             .collect()
     }
 
@@ -279,29 +279,18 @@ fn create_in(
     } else {
         None
     };
+    // Moving a process in version 1 waits until every processor has noticed (an RCU grace period, 5 to 20 ms); a thread
+    // that moves itself does not, and a new child has one thread.
+    let join = if hierarchy.unified {
+        "cgroup.procs"
+    } else {
+        "tasks"
+    };
     Ok(Controller {
-        procs: open(&group.join("cgroup.procs"))?,
+        join: open(&group.join(join))?,
         memory,
         processes,
     })
-}
-
-/// Begins early what the first child would wait for. In version 1, whoever moves a process into a group first waits
-/// until every processor has noticed (an RCU grace period, 5 to 20 ms); moves soon after it do not. This process is
-/// moved to where it is already, in a thread of its own.
-pub fn warm_up() {
-    std::thread::spawn(|| {
-        for hierarchy in hierarchies() {
-            let wanted = ["memory", "pids"]
-                .iter()
-                .any(|name| hierarchy.controllers.iter().any(|other| other == name));
-            if wanted && !hierarchy.unified {
-                // Who may not do this gets no groups either.
-                let _ = fs::write(own_group(&hierarchy).join("cgroup.procs"), "0");
-                return;
-            }
-        }
-    });
 }
 
 /// Removes the groups of this supervisor's workers that are empty, and those of supervisors that are gone.

@@ -350,7 +350,7 @@ impl StepSandbox {
             cgroups: sandbox
                 .cgroup
                 .as_ref()
-                .map(Cgroup::procs)
+                .map(Cgroup::joins)
                 .unwrap_or_default(),
             rlimits: if confined {
                 rlimits::of(&self.limits, memory, processes)

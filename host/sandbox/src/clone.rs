@@ -9,6 +9,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::OnceLock;
 
 use seccompiler::sock_filter;
 
@@ -27,7 +28,7 @@ pub(crate) struct Spec<'a> {
     pub(crate) namespaces: i32,
     /// With `CLONE_NEWUSER`: the lines for `uid_map` and `gid_map`.
     pub(crate) maps: Option<(CString, CString)>,
-    /// Open `cgroup.procs` files to join.
+    /// Open files of control groups (`cgroup.procs`, `tasks`) to join.
     pub(crate) cgroups: Vec<BorrowedFd<'a>>,
     pub(crate) rlimits: Vec<Rlimit>,
     pub(crate) directory: Option<CString>,
@@ -65,12 +66,15 @@ struct Shared<'a> {
     spec: &'a Spec<'a>,
     argv: Vec<*const libc::c_char>,
     envp: Vec<*const libc::c_char>,
+    bounding: u64,
     stage: &'static str,
     errno: i32,
 }
 
 /// Starts the process and returns when it has executed its program.
 pub(crate) fn spawn(spec: &Spec<'_>) -> Result<Started, Failure> {
+    // Asked once: the first child is started when this process has confined itself, and nothing is added later.
+    static BOUNDING: OnceLock<u64> = OnceLock::new();
     let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
         list.iter()
             .map(|text| text.as_ptr())
@@ -81,6 +85,11 @@ pub(crate) fn spawn(spec: &Spec<'_>) -> Result<Started, Failure> {
         spec,
         argv: pointers(&spec.args),
         envp: pointers(&spec.env),
+        bounding: if spec.capabilities.is_some() {
+            *BOUNDING.get_or_init(bounding_set)
+        } else {
+            0
+        },
         stage: "clone",
         errno: 0,
     };
@@ -261,7 +270,7 @@ unsafe fn prepare_and_execute(shared: &Shared<'_>) -> (&'static str, i32) {
             check!("prctl", libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
         }
         if let Some(keep) = spec.capabilities {
-            let errno = drop_capabilities(keep);
+            let errno = drop_capabilities(keep, shared.bounding);
             if errno != 0 {
                 return ("capset", errno);
             }
@@ -336,8 +345,25 @@ struct CapabilityData {
 
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
+/// The capabilities that this thread can pass on.
+pub(crate) fn bounding_set() -> u64 {
+    (0..64_u32)
+        // SAFETY: this call only answers, with less than 0 for a number that the kernel does not know.
+        .filter(|capability| unsafe {
+            libc::prctl(
+                libc::PR_CAPBSET_READ,
+                libc::c_ulong::from(*capability),
+                0,
+                0,
+                0,
+            ) == 1
+        })
+        .fold(0, |set, capability| set | 1 << capability)
+}
+
 /// Keeps of what this thread holds only `keep`, also over `execve`; returns an errno or 0. Only system calls.
-pub(crate) fn drop_capabilities(keep: u64) -> i32 {
+/// `bounding` is what may be in the thread's bounding set ([`bounding_set`]).
+pub(crate) fn drop_capabilities(keep: u64, bounding: u64) -> i32 {
     // SAFETY: plain system calls on local values.
     unsafe {
         libc::prctl(
@@ -347,29 +373,18 @@ pub(crate) fn drop_capabilities(keep: u64) -> i32 {
             0,
             0,
         );
-        for capability in 0..64_u32 {
-            // Looking costs nothing, dropping what is not there a new set of credentials. Dropping fails without
-            // CAP_SETPCAP; capset below counts.
-            let held = libc::prctl(
-                libc::PR_CAPBSET_READ,
+        // Dropping fails without CAP_SETPCAP; capset below counts.
+        let mut drop = bounding & !keep;
+        while drop != 0 {
+            let capability = drop.trailing_zeros();
+            drop &= drop - 1;
+            libc::prctl(
+                libc::PR_CAPBSET_DROP,
                 libc::c_ulong::from(capability),
                 0,
                 0,
                 0,
             );
-            if held < 0 {
-                // The kernel knows no more of them.
-                break;
-            }
-            if held == 1 && keep & (1 << capability) == 0 {
-                libc::prctl(
-                    libc::PR_CAPBSET_DROP,
-                    libc::c_ulong::from(capability),
-                    0,
-                    0,
-                    0,
-                );
-            }
         }
         let header = CapabilityHeader {
             version: CAPABILITY_VERSION_3,

@@ -32,7 +32,6 @@ mod seccomp;
 mod user;
 mod worker;
 
-pub use cgroup::warm_up;
 pub use child::{ChildCommand, ChildEnd, ChildProcess, Sandbox, Stdio, StepSandbox, StepUsage};
 pub use disk::used_bytes;
 pub use enforced::{Enforced, Enforcement};

@@ -263,7 +263,10 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
     };
     if rustix::process::geteuid().is_root() || enforced.has(Layer::PidNamespace) {
         // In a user namespace of its own the worker held everything; now it needs what its children keep.
-        let errno = clone::drop_capabilities(user::kept_capabilities(true) | 1 << CAP_SETPCAP);
+        let errno = clone::drop_capabilities(
+            user::kept_capabilities(true) | 1 << CAP_SETPCAP,
+            clone::bounding_set(),
+        );
         if errno != 0 {
             return Err(SandboxError::system(
                 "capset",
