@@ -83,6 +83,9 @@ def main():
         once = statistics.median(times["sh, 10 times sh -c :"]) / STEPS
         step = statistics.median(steps)
         print(f"a confined step within a run       median {step:8.2f} ms   {step / once:6.2f} times a bare `sh -c :` ({once:.2f} ms)")
+        # What a further step adds to a run, with all that is written down between two steps.
+        added = (base - statistics.median(times["capstan, 1 step"])) / (STEPS - 1)
+        print(f"what a further step adds           median {added:8.2f} ms   {added / once:6.2f} times")
 
 
 if __name__ == "__main__":

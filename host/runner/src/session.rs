@@ -157,17 +157,22 @@ impl Session {
     }
 
     /// Keeps a grant in a file that is named by its digest, and returns that.
-    pub(crate) fn keep_grant(&self, grant: &Grant) -> Result<String, RunnerError> {
+    pub(crate) fn keep_grant(&self, grant: &Grant, work: &str) -> Result<String, RunnerError> {
+        // Most steps of a run differ in nothing but their own folder.
+        let mut grant = grant.clone();
+        for rule in grant.files.iter_mut().filter(|rule| rule.path == work) {
+            rule.path.replace_range(.., "${context.workDirectory}");
+        }
         let mut kept = lock(&self.kept);
         if let Some((last, digest)) = &*kept
-            && last == grant
+            && *last == grant
         {
             return Ok(digest.clone());
         }
-        let text = serde_json::to_vec(grant)
+        let text = serde_json::to_vec(&grant)
             .map_err(|error| RunnerError::io("the grant of a step")(error.into()))?;
         let digest = keep(&self.runner, &self.run_id, "grants", "json", &text)?;
-        *kept = Some((grant.clone(), digest.clone()));
+        *kept = Some((grant, digest.clone()));
         Ok(digest)
     }
 

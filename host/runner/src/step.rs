@@ -386,13 +386,18 @@ impl<'a> StepRun<'a> {
 
     /// What every program of the step finds in its environment, stronger than what the document adds.
     fn environment(&self, children: &capstan_policy::Grant) -> BTreeMap<String, String> {
-        let check = GrantCheck::new(children.clone());
         let runner = &self.session.runner;
-        // Variables that are not text are not passed on; they must not end the supervisor either.
-        let mut env: BTreeMap<String, String> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .filter(|(name, _)| check.allows_environment(name))
-            .collect();
+        let mut env = BTreeMap::new();
+        if !children.environment.is_empty() {
+            let check = GrantCheck::new(children.clone());
+            // Variables that are not text are not passed on; they must not end the supervisor either.
+            env = std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .filter(|(name, _)| check.allows_environment(name))
+                .collect();
+        }
         let mut set = |name: &str, value: &str| env.insert(name.to_owned(), value.to_owned());
         if self.session.is_confined() {
             set(
@@ -531,23 +536,26 @@ impl<'a> StepRun<'a> {
     fn receipt(&mut self, report: Option<&StepReport>, decision: &Decision) {
         let session = self.session;
         let state = &session.runner.state;
-        let written = session.keep_grant(&decision.children).and_then(|grant| {
-            let attempt = Attempt {
-                time: session.now(),
-                run_id: &session.run_id,
-                document: &self.document.document,
-                document_sha256: &self.document.document_sha256,
-                policy_sha256: &session.policy_sha256,
-                result: &self.result,
-                decision,
-                children_grant: grant,
-            };
-            receipts::append(
-                &state.receipts(),
-                &state.run_receipts(&session.run_id),
-                receipts::body(&attempt, report),
-            )
-        });
+        let work = session.directories(self.step).work;
+        let written = session
+            .keep_grant(&decision.children, &work)
+            .and_then(|grant| {
+                let attempt = Attempt {
+                    time: session.now(),
+                    run_id: &session.run_id,
+                    document: &self.document.document,
+                    document_sha256: &self.document.document_sha256,
+                    policy_sha256: &session.policy_sha256,
+                    result: &self.result,
+                    decision,
+                    children_grant: grant,
+                };
+                receipts::append(
+                    &state.receipts(),
+                    &state.run_receipts(&session.run_id),
+                    receipts::body(&attempt, report),
+                )
+            });
         if let Err(error) = written {
             self.result.message = error.to_string();
         }

@@ -1,13 +1,14 @@
 //! Landlock: which files may be opened and how, which TCP ports may be reached.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use capstan_policy::{FileAccess, FileRule, Layer};
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath,
-    PathFd, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, Scope,
+    Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, Scope,
 };
 
 use crate::enforced::{Enforced, Enforcement};
@@ -35,25 +36,80 @@ pub(crate) struct Rules<'a> {
 /// The exceptions that the rules in force for this process keep. Rulesets only ever add up to less, so what is
 /// denied outside need not be taken apart again inside.
 #[derive(Debug, Default)]
-pub(crate) struct Outer(BTreeSet<String>);
+pub(crate) struct Outer {
+    denied: BTreeSet<String>,
+    /// What may be written to: what is there may be something else for the next step.
+    writable: Vec<String>,
+    /// The files and folders that stay what they are while this process lives, opened once for all steps.
+    handles: Mutex<HashMap<PathBuf, Handle>>,
+}
+
+/// An opened path, and whether it is a folder.
+#[derive(Debug, Clone)]
+struct Handle(Arc<OwnedFd>, bool);
+
+impl Handle {
+    fn open(path: &Path) -> Option<Self> {
+        let fd = rustix::fs::open(
+            path,
+            rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        )
+        .ok()?;
+        let found = rustix::fs::fstat(&fd).ok()?;
+        let kind = rustix::fs::FileType::from_raw_mode(found.st_mode);
+        Some(Self(Arc::new(fd), kind == rustix::fs::FileType::Directory))
+    }
+}
+
+fn resolved(path: &Path) -> String {
+    std::fs::canonicalize(path)
+        .unwrap_or_else(|_| path.to_owned())
+        .to_string_lossy()
+        .into_owned()
+}
 
 impl Outer {
     pub(crate) fn of(rules: &Rules) -> Self {
-        let resolved = |path: &Path| {
-            std::fs::canonicalize(path)
-                .unwrap_or_else(|_| path.to_owned())
-                .to_string_lossy()
-                .into_owned()
-        };
-        let files = rules
-            .files
-            .iter()
-            .map(|rule| (resolved(Path::new(&rule.path)), rule.except.as_slice()));
+        let changes = |rights: BitFlags<AccessFs>| rights.intersects(!unchanging());
+        let files = rules.files.iter().map(|rule| {
+            let path = resolved(Path::new(&rule.path));
+            (path, rule.except.as_slice(), changes(rights(rule)))
+        });
         let extra = rules
             .extra
             .iter()
-            .map(|(path, _)| (resolved(path), [].as_slice()));
-        Self::kept(&files.chain(extra).collect::<Vec<_>>())
+            .map(|(path, rights)| (resolved(path), [].as_slice(), changes(*rights)));
+        let all: Vec<(String, &[String], bool)> = files.chain(extra).collect();
+        let writable = all.iter().filter(|(.., changes)| *changes);
+        let writable = writable.map(|(path, ..)| path.clone()).collect();
+        let all: Vec<(String, &[String])> = all
+            .into_iter()
+            .map(|(path, except, _)| (path, except))
+            .collect();
+        Self {
+            writable,
+            ..Self::kept(&all)
+        }
+    }
+
+    /// The handle of a path; the same one each time where it cannot have become something else in between.
+    fn handle(&self, path: &Path) -> Option<Handle> {
+        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = handles.get(path) {
+            return Some(handle.clone());
+        }
+        let text = resolved(path);
+        let changes = self.writable.iter().any(|writable| {
+            matches_prefix(writable, &text) != PrefixMatch::None
+                || matches_prefix(&text, writable) != PrefixMatch::None
+        });
+        if changes {
+            return Handle::open(path);
+        }
+        let handle = Handle::open(path)?;
+        handles.insert(path.to_owned(), handle.clone());
+        Some(handle)
     }
 
     /// The exceptions of which nothing can be reached by any of the rules, each a path and its exceptions.
@@ -68,16 +124,18 @@ impl Outer {
                 })
         };
         let all: BTreeSet<&String> = rules.iter().flat_map(|(_, except)| *except).collect();
-        Self(
-            all.into_iter()
+        Self {
+            denied: all
+                .into_iter()
                 .filter(|exception| kept(exception))
                 .cloned()
                 .collect(),
-        )
+            ..Self::default()
+        }
     }
 
     fn denies(&self, exception: &str) -> bool {
-        self.0.contains(exception)
+        self.denied.contains(exception)
     }
 }
 
@@ -90,6 +148,11 @@ pub(crate) struct Prepared {
 
 pub(crate) fn read_only() -> BitFlags<AccessFs> {
     AccessFs::ReadFile | AccessFs::ReadDir
+}
+
+/// Rights by which nothing becomes something else.
+fn unchanging() -> BitFlags<AccessFs> {
+    read_only() | AccessFs::Execute
 }
 
 pub(crate) fn read_write() -> BitFlags<AccessFs> {
@@ -176,10 +239,11 @@ pub(crate) fn build(rules: &Rules) -> Result<Prepared, SandboxError> {
         if let Some(outer) = rules.outer {
             except.retain(|pattern| !outer.denies(pattern));
         }
-        created = allow_except(created, Path::new(&rule.path), rights, &except).map_err(wrap)?;
+        let path = Path::new(&rule.path);
+        created = allow_except(created, path, rights, &except, rules.outer).map_err(wrap)?;
     }
     for (path, rights) in &rules.extra {
-        created = allow(created, path, *rights).map_err(wrap)?;
+        created = allow(created, path, *rights, rules.outer).map_err(wrap)?;
     }
     for port in &rules.connect {
         created = created
@@ -253,11 +317,15 @@ fn allow(
     created: RulesetCreated,
     path: &Path,
     rights: BitFlags<AccessFs>,
+    outer: Option<&Outer>,
 ) -> Result<RulesetCreated, landlock::RulesetError> {
-    let Ok(fd) = PathFd::new(path) else {
+    let handle = match outer {
+        Some(outer) => outer.handle(path),
+        None => Handle::open(path),
+    };
+    let Some(Handle(fd, is_directory)) = handle else {
         return Ok(created);
     };
-    let is_directory = path.is_dir();
     let rights = if is_directory {
         rights
     } else {
@@ -266,7 +334,7 @@ fn allow(
     if rights.is_empty() {
         return Ok(created);
     }
-    created.add_rule(PathBeneath::new(fd, rights))
+    created.add_rule(PathBeneath::new(&*fd, rights))
 }
 
 /// Allows a folder without the excepted paths. The kernel can only add rights below a folder, so a folder that
@@ -277,6 +345,7 @@ fn allow_except(
     path: &Path,
     rights: BitFlags<AccessFs>,
     except: &[String],
+    outer: Option<&Outer>,
 ) -> Result<RulesetCreated, landlock::RulesetError> {
     let text = path.to_string_lossy();
     if except
@@ -291,16 +360,16 @@ fn allow_except(
         .cloned()
         .collect();
     if below.is_empty() {
-        return allow(created, path, rights);
+        return allow(created, path, rights, outer);
     }
-    created = allow(created, path, rights & AccessFs::ReadDir)?;
+    created = allow(created, path, rights & AccessFs::ReadDir, outer)?;
     let Ok(entries) = std::fs::read_dir(path) else {
         return Ok(created);
     };
     for entry in entries.flatten() {
         // A link gets its rights where it leads to.
         if entry.file_type().is_ok_and(|kind| !kind.is_symlink()) {
-            created = allow_except(created, &entry.path(), rights, &below)?;
+            created = allow_except(created, &entry.path(), rights, &below, outer)?;
         }
     }
     Ok(created)
