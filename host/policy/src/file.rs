@@ -311,7 +311,7 @@ impl Reader {
                             Err(_) => self.problem(
                                 node,
                                 format!(
-                                    "`{text}` is no layer; there are landlock-files, landlock-tcp, landlock-scopes, seccomp, mount-namespace, pid-namespace, network-namespace, cgroup, rlimits and no-new-privs"
+                                    "`{text}` is no layer; there are landlock-files, landlock-tcp, landlock-scopes, seccomp, mount-namespace, pid-namespace, network-namespace, cgroup, rlimits, no-new-privs, file-metadata and setuid-files"
                                 ),
                             ),
                         }

@@ -129,6 +129,11 @@ pub enum Layer {
     Rlimits,
     /// `no_new_privs`: set-user-ID files give nothing.
     NoNewPrivs,
+    /// No mode, owner, time or attribute of a file outside is changed: by the mount namespace or, where there is
+    /// none, by refusing the calls that change them, for the step's own files too.
+    FileMetadata,
+    /// No file gets the set-user-ID or set-group-ID bit.
+    SetuidFiles,
 }
 
 /// What a step may do. Everything not in it is refused.

@@ -218,6 +218,9 @@ impl Profile {
                 grant.files = vec![rule("/", &["read-write", "execute", "replace", "append"])];
                 grant.hosts = parse_host("*").unwrap_or_default();
                 grant.hosts.iter_mut().for_each(|rule| rule.private = true);
+                grant
+                    .may_lack
+                    .extend([Layer::FileMetadata, Layer::SetuidFiles]);
             }
         }
         grant

@@ -25,7 +25,7 @@ impl Policy {
                 "runLimits": { "$ref": "#/$defs/limits" },
                 "mayLack": { "type": "array", "items": { "enum": [
                     "landlock-files", "landlock-tcp", "landlock-scopes", "seccomp", "mount-namespace", "pid-namespace",
-                    "network-namespace", "cgroup", "rlimits", "no-new-privs"] } },
+                    "network-namespace", "cgroup", "rlimits", "no-new-privs", "file-metadata", "setuid-files"] } },
                 "rules": { "type": "array", "items": { "$ref": "#/$defs/rule" } },
             },
             "$defs": {

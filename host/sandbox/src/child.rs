@@ -286,9 +286,16 @@ impl Sandbox {
             connect_any: false,
             outer: self.outer.as_ref(),
         };
-        let filters = seccomp::for_child(seccomp::Sockets {
+        let has = |layer| self.enforced.has(layer);
+        let filters = seccomp::for_child(seccomp::Openings {
             tcp: !ports.is_empty(),
             unix: !grant.sockets.is_empty(),
+            own_network: has(Layer::NetworkNamespace),
+            // The namespace for System V's means of communication is made together with that for processes.
+            own_processes: has(Layer::PidNamespace),
+            file_metadata: has(Layer::MountNamespace)
+                || grant.may_lack.contains(&Layer::FileMetadata),
+            setuid_files: grant.may_lack.contains(&Layer::SetuidFiles),
         })?;
         let prepared = Arc::new(Prepared {
             landlock: landlock::build(&rules)?.fd,

@@ -42,13 +42,17 @@ pub fn probe() -> Support {
         .map(|(layer, enforcement)| LayerSupport { layer, enforcement })
         .collect();
     let seccomp = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail");
-    layers.push(LayerSupport {
-        layer: Layer::Seccomp,
-        enforcement: match seccomp {
-            Ok(actions) if actions.contains("errno") => Enforcement::Full,
-            _ => Enforcement::Missing("this kernel was built without seccomp filters".into()),
-        },
-    });
+    let seccomp = match seccomp {
+        Ok(actions) if actions.contains("errno") => Enforcement::Full,
+        _ => Enforcement::Missing("this kernel was built without seccomp filters".into()),
+    };
+    // What the filter alone is enough for, with namespaces or without.
+    layers.extend(
+        [Layer::Seccomp, Layer::FileMetadata, Layer::SetuidFiles].map(|layer| LayerSupport {
+            layer,
+            enforcement: seccomp.clone(),
+        }),
+    );
     let namespaces = WorkerCommand {
         program: PathBuf::from("/bin/true"),
         args: Vec::<OsString>::new(),

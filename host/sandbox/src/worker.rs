@@ -342,6 +342,19 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
     for layer in [Layer::Seccomp, Layer::NoNewPrivs, Layer::Rlimits] {
         enforced.set(layer, Enforcement::Full);
     }
+    // The filters of the steps see to these, if the policy does not leave them out.
+    for layer in [Layer::FileMetadata, Layer::SetuidFiles] {
+        let by_mounts = layer == Layer::FileMetadata && enforced.has(Layer::MountNamespace);
+        let left_out = !by_mounts && spec.ceiling.may_lack.contains(&layer);
+        enforced.set(
+            layer,
+            if left_out {
+                Enforcement::Missing("the policy names it in `mayLack`".into())
+            } else {
+                Enforcement::Full
+            },
+        );
+    }
     Ok(Sandbox::new(enforced, cgroup, alone, false)
         .with_overlays(overlays)
         .with_private_tmp(private_tmp)

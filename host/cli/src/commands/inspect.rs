@@ -73,7 +73,9 @@ fn advice(layer: Layer) -> &'static str {
         Layer::Cgroup => {
             "run as root, or as a systemd service with Delegate=yes, with the controllers memory and pids"
         }
-        Layer::Seccomp => "run a kernel with CONFIG_SECCOMP_FILTER",
+        Layer::Seccomp | Layer::FileMetadata | Layer::SetuidFiles => {
+            "run a kernel with CONFIG_SECCOMP_FILTER"
+        }
         Layer::Rlimits | Layer::NoNewPrivs => "every Linux has it; look at what forbids it here",
     }
 }
