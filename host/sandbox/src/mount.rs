@@ -60,6 +60,28 @@ fn writes(rule: &FileRule) -> bool {
     })
 }
 
+fn is_device(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    fs::metadata(path).is_ok_and(|metadata| {
+        metadata.file_type().is_char_device() || metadata.file_type().is_block_device()
+    })
+}
+
+/// Files in `/proc` that tell of the kernel and of everybody's processes, to root alone or more than they should.
+const TELLING: &[&str] = &[
+    "/proc/slabinfo",
+    "/proc/kpageflags",
+    "/proc/kpagecount",
+    "/proc/kpagecgroup",
+    "/proc/timer_list",
+    "/proc/vmallocinfo",
+    "/proc/pagetypeinfo",
+    "/proc/keys",
+    "/proc/key-users",
+    "/proc/kcore",
+    "/proc/sched_debug",
+];
+
 /// Makes the view. Only in a mount namespace of one's own.
 pub(crate) fn enter(layout: &Layout<'_>) -> Result<Vec<Overlay>, SandboxError> {
     mount(
@@ -77,7 +99,9 @@ pub(crate) fn enter(layout: &Layout<'_>) -> Result<Vec<Overlay>, SandboxError> {
             .files
             .iter()
             .filter(|rule| writes(rule) && !overlay::is_single(rule))
-            .map(|rule| PathBuf::from(&rule.path)),
+            .map(|rule| PathBuf::from(&rule.path))
+            // A device is written to on a read-only mount as well, and its node keeps its mode and owner there.
+            .filter(|path| !is_device(path)),
     );
     let everything = writable.contains(Path::new("/"));
     let hidden = |path: &Path| HIDDEN.iter().any(|folder| path.starts_with(folder));
@@ -136,14 +160,20 @@ pub(crate) fn enter(layout: &Layout<'_>) -> Result<Vec<Overlay>, SandboxError> {
         .map(Planned::mount)
         .collect::<Result<Vec<_>, _>>()?;
     if layout.proc {
-        // Some containers forbid it; then the old one stays, which Landlock closes.
-        let _ = mount(
+        // Some containers forbid it; then the old one stays, which Landlock closes. Read-only, because the modes
+        // of its files are the same in every /proc.
+        let own = mount(
             Some("proc"),
             Path::new("/proc"),
             Some("proc"),
-            libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC,
+            libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC | libc::MS_RDONLY,
             None,
         );
+        if own.is_ok() {
+            for path in TELLING.iter().map(Path::new).filter(|path| path.exists()) {
+                move_to(&open_tree(Path::new("/dev/null"))?, path)?;
+            }
+        }
     }
     // The current folder still is the one before all this.
     std::env::set_current_dir("/").map_err(|error| SandboxError::system("chdir /", error))?;
@@ -252,8 +282,48 @@ struct MountAttributes {
     userns: u64,
 }
 
-/// Makes every mount of the namespace read-only, but for control groups, which the worker still has to set up:
-/// Landlock keeps its children from opening anything there.
+/// Covers the control groups with a read-only view of themselves, when the worker has opened what it needs of its
+/// own: a mount with files that are open for writing cannot be made read-only itself.
+pub(crate) fn close_control_groups(grant: &Grant) -> Result<(), SandboxError> {
+    let granted: Vec<&Path> = grant
+        .files
+        .iter()
+        .filter(|rule| writes(rule))
+        .map(|rule| Path::new(&rule.path))
+        .collect();
+    let mounts = fs::read_to_string("/proc/self/mountinfo")
+        .map_err(|error| SandboxError::system("/proc/self/mountinfo", error))?;
+    for line in mounts.lines() {
+        let Some((left, right)) = line.split_once(" - ") else {
+            continue;
+        };
+        let (Some(path), true) = (left.split(' ').nth(4), right.starts_with("cgroup")) else {
+            continue;
+        };
+        let path = unescape(path);
+        if granted.iter().any(|folder| path.starts_with(folder)) {
+            continue;
+        }
+        let covered = open_tree(&path).and_then(|tree| {
+            make_tree_read_only(&tree)?;
+            move_to(&tree, &path)
+        });
+        match covered {
+            Ok(()) => {}
+            // Covered by another mount, or below a folder that this user cannot enter: nobody here reaches it.
+            Err(SandboxError::System { error, .. })
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ENOENT | libc::EACCES | libc::EINVAL | libc::ENOTDIR)
+                ) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Makes every mount of the namespace read-only, but for control groups, which the worker still has to set up
+/// ([`close_control_groups`] comes after that).
 fn make_read_only() -> Result<(), SandboxError> {
     let mounts = fs::read_to_string("/proc/self/mountinfo")
         .map_err(|error| SandboxError::system("/proc/self/mountinfo", error))?;

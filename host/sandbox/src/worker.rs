@@ -261,6 +261,9 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
             None
         }
     };
+    if enforced.has(Layer::MountNamespace) {
+        mount::close_control_groups(&spec.ceiling)?;
+    }
     if rustix::process::geteuid().is_root() || enforced.has(Layer::PidNamespace) {
         // In a user namespace of its own the worker held everything; now it needs what its children keep.
         let errno = clone::drop_capabilities(
