@@ -1,11 +1,11 @@
 //! The programs of a step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use capstan_policy::{Confinement, Grant, Layer, Limits};
 
@@ -28,8 +28,20 @@ pub struct Sandbox {
     unconfined: bool,
     /// The file rules that this process is held to.
     outer: Option<landlock::Outer>,
+    /// The programs that somebody waits for, and what was reaped besides them.
+    reaping: Mutex<Reaping>,
     /// The last rulesets and filters, since most steps of a document have the same grant.
     cache: Mutex<Option<Cached>>,
+}
+
+/// Who waits for whom.
+#[derive(Debug, Default)]
+struct Reaping {
+    /// Started programs that their [`ChildProcess`] reaps.
+    awaited: BTreeSet<i32>,
+    /// Of the current step's processes that came to this one when their parents ended, and ended themselves.
+    orphans_cpu_millis: u64,
+    orphans_peak_memory_bytes: u64,
 }
 
 /// What was prepared last: the grant, the ports, and the result.
@@ -71,6 +83,7 @@ pub struct ChildCommand {
 pub struct ChildProcess {
     pid: i32,
     pidfd: OwnedFd,
+    sandbox: Arc<Sandbox>,
 }
 
 /// How a program ended.
@@ -99,6 +112,15 @@ pub struct StepUsage {
     pub out_of_memory: bool,
 }
 
+/// What the programs of a step have at the moment, as far as the kernel does not keep them to their limits itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StepLoad {
+    /// Processes and threads; 0 where a control group counts them.
+    pub processes: u64,
+    /// Memory; 0 where a control group counts it.
+    pub memory_bytes: u64,
+}
+
 /// The confinement of one step's programs.
 #[derive(Debug)]
 pub struct StepSandbox {
@@ -124,6 +146,7 @@ impl Sandbox {
             outer: None,
             alone,
             unconfined,
+            reaping: Mutex::default(),
             cache: Mutex::new(None),
         }
     }
@@ -189,10 +212,12 @@ impl Sandbox {
         self.overlays.iter().flat_map(Overlay::commit).collect()
     }
 
-    /// Ends every process of the current step, where a process namespace tells which they are.
+    /// Ends every process of the current step: those of the process namespace, or those that descend from this one.
     pub fn kill_step(&self) {
         if self.alone {
             process::kill(-1);
+        } else {
+            process::kill_descendants();
         }
     }
 
@@ -201,10 +226,33 @@ impl Sandbox {
     #[must_use]
     pub fn step_cpu_millis(&self) -> u64 {
         if self.alone {
-            process::namespace_cpu_millis()
+            process::namespace_cpu_millis() + self.reaping().orphans_cpu_millis
         } else {
             0
         }
+    }
+
+    /// Reaps what ended after its parent did: until then it counts against the limit on processes, and where no
+    /// control group has one, against that of the machine.
+    pub fn reap_orphans(&self) {
+        let mut reaping = self.reaping();
+        for reaped in process::reap_orphans(&reaping.awaited) {
+            reaping.orphans_cpu_millis += reaped.cpu_millis;
+            reaping.orphans_peak_memory_bytes = reaping
+                .orphans_peak_memory_bytes
+                .max(reaped.peak_memory_bytes);
+        }
+    }
+
+    fn reaping(&self) -> MutexGuard<'_, Reaping> {
+        self.reaping.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether control groups keep the limits on memory and on processes.
+    fn by_cgroup(&self) -> (bool, bool) {
+        self.cgroup.as_ref().map_or((false, false), |cgroup| {
+            (cgroup.has_memory(), cgroup.has_processes())
+        })
     }
 
     /// Whether all that the grant relies on is there.
@@ -344,9 +392,7 @@ impl StepSandbox {
         }
         let sandbox = &self.sandbox;
         let confined = self.prepared.is_some();
-        let (memory, processes) = sandbox.cgroup.as_ref().map_or((false, false), |cgroup| {
-            (cgroup.has_memory(), cgroup.has_processes())
-        });
+        let (memory, processes) = sandbox.by_cgroup();
         let spec = clone::Spec {
             program,
             args,
@@ -383,11 +429,17 @@ impl StepSandbox {
                 .map_or(&[], |prepared| &prepared.filters.0),
             die_with_parent: false,
         };
+        // Held until the program is known as awaited, or it could be reaped as an orphan.
+        let mut reaping = sandbox.reaping();
         match clone::spawn(&spec) {
-            Ok(started) => Ok(ChildProcess {
-                pid: started.pid,
-                pidfd: started.pidfd,
-            }),
+            Ok(started) => {
+                reaping.awaited.insert(started.pid);
+                Ok(ChildProcess {
+                    pid: started.pid,
+                    pidfd: started.pidfd,
+                    sandbox: Arc::clone(sandbox),
+                })
+            }
             Err(failure) => Err(SandboxError::Spawn {
                 program: command.program.display().to_string(),
                 stage: failure.stage,
@@ -396,14 +448,34 @@ impl StepSandbox {
         }
     }
 
+    /// What the step's programs have at the moment of what no control group limits.
+    #[must_use]
+    pub fn load(&self) -> StepLoad {
+        let (memory, processes) = self.sandbox.by_cgroup();
+        if self.prepared.is_none() || memory && processes {
+            return StepLoad::default();
+        }
+        let most = |by_cgroup: bool, limit: u64| if by_cgroup { u64::MAX } else { limit };
+        let found = process::measure_descendants(
+            most(processes, self.limits.processes),
+            most(memory, self.limits.child_memory_bytes),
+        );
+        StepLoad {
+            processes: if processes { 0 } else { found.processes },
+            memory_bytes: if memory { 0 } else { found.memory_bytes },
+        }
+    }
+
     /// Ends every process that the step left behind and tells what they used. Children that the caller still
     /// holds are ended too, and reaped.
     #[must_use]
     pub fn end(&self) -> StepUsage {
         let reaped: Vec<Reaped> = process::end_all(self.sandbox.alone);
+        let before = std::mem::take(&mut *self.sandbox.reaping());
         let cgroup = self.sandbox.cgroup.as_ref();
         StepUsage {
-            leftover_cpu_millis: reaped.iter().map(|one| one.cpu_millis).sum(),
+            leftover_cpu_millis: before.orphans_cpu_millis
+                + reaped.iter().map(|one| one.cpu_millis).sum::<u64>(),
             leftovers: reaped.len(),
             peak_memory_bytes: cgroup
                 .and_then(Cgroup::peak_memory_bytes)
@@ -411,8 +483,7 @@ impl StepSandbox {
                     reaped
                         .iter()
                         .map(|one| one.peak_memory_bytes)
-                        .max()
-                        .unwrap_or(0)
+                        .fold(before.orphans_peak_memory_bytes, u64::max)
                 }),
             out_of_memory: cgroup
                 .is_some_and(|cgroup| cgroup.out_of_memory_kills() > self.memory_kills_before),
@@ -436,7 +507,13 @@ impl ChildProcess {
     /// How it ended; none while it runs.
     #[must_use]
     pub fn try_wait(&self) -> Option<ChildEnd> {
-        match process::wait(self.pid, false) {
+        // Held meanwhile, so that a new program with the same number is not taken for this one.
+        let mut reaping = self.sandbox.reaping();
+        let ended = process::wait(self.pid, false);
+        if !matches!(ended, Ok(None)) {
+            reaping.awaited.remove(&self.pid);
+        }
+        match ended {
             Ok(Some(reaped)) => Some(ChildEnd {
                 code: libc::WIFEXITED(reaped.status).then(|| libc::WEXITSTATUS(reaped.status)),
                 signal: libc::WIFSIGNALED(reaped.status).then(|| libc::WTERMSIG(reaped.status)),

@@ -32,7 +32,9 @@ mod seccomp;
 mod user;
 mod worker;
 
-pub use child::{ChildCommand, ChildEnd, ChildProcess, Sandbox, Stdio, StepSandbox, StepUsage};
+pub use child::{
+    ChildCommand, ChildEnd, ChildProcess, Sandbox, Stdio, StepLoad, StepSandbox, StepUsage,
+};
 pub use disk::used_bytes;
 pub use enforced::{Enforced, Enforcement};
 pub use error::SandboxError;

@@ -1,7 +1,9 @@
 //! Waiting for processes and ending them.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::ptr;
+use std::time::{Duration, Instant};
 
 /// How a process ended and what it used.
 #[derive(Debug, Clone, Copy)]
@@ -11,8 +13,13 @@ pub(crate) struct Reaped {
     pub(crate) peak_memory_bytes: u64,
 }
 
-/// Reaps a child (`pid`), or any (-1), without waiting unless `block`.
+/// Reaps a child without waiting unless `block`.
 pub(crate) fn wait(pid: i32, block: bool) -> io::Result<Option<Reaped>> {
+    Ok(wait_for(pid, block)?.map(|(_, reaped)| reaped))
+}
+
+/// Reaps a child (`pid`), or any (-1), and tells which.
+fn wait_for(pid: i32, block: bool) -> io::Result<Option<(i32, Reaped)>> {
     loop {
         let mut status = 0;
         // SAFETY: the pointers are to local values; an all-zero rusage is a valid one.
@@ -38,18 +45,28 @@ pub(crate) fn wait(pid: i32, block: bool) -> io::Result<Option<Reaped>> {
             u64::try_from(time.tv_sec).unwrap_or(0) * 1000
                 + u64::try_from(time.tv_usec).unwrap_or(0) / 1000
         };
-        return Ok(Some(Reaped {
+        let reaped = Reaped {
             status,
             cpu_millis: millis(usage.ru_utime) + millis(usage.ru_stime),
             peak_memory_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
-        }));
+        };
+        return Ok(Some((result, reaped)));
     }
 }
 
 pub(crate) fn kill(pid: i32) {
-    // SAFETY: a plain system call.
-    unsafe { libc::kill(pid, libc::SIGKILL) };
+    signal(pid, libc::SIGKILL);
 }
+
+pub(crate) fn signal(pid: i32, signal: i32) {
+    // SAFETY: a plain system call.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// How long to go on ending processes: only what the kernel itself holds up survives a kill longer.
+const END_DEADLINE: Duration = Duration::from_secs(10);
+const SHORTEST_PAUSE: Duration = Duration::from_micros(200);
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// Ends every process below this one and reaps them all; returns what they used.
 ///
@@ -58,20 +75,209 @@ pub(crate) fn kill(pid: i32) {
 /// killing the children again and again reaches all of them.
 pub(crate) fn end_all(alone: bool) -> Vec<Reaped> {
     let mut reaped = Vec::new();
-    loop {
+    let mut killed = HashSet::new();
+    let mut pause = SHORTEST_PAUSE;
+    let started = Instant::now();
+    while started.elapsed() < END_DEADLINE {
+        let mut more = false;
         if alone {
-            // SAFETY: as process 1 of its namespace this reaches every process of the namespace and no other.
-            unsafe { libc::kill(-1, libc::SIGKILL) };
+            // As process 1 of its namespace this reaches every process of the namespace and no other.
+            kill(-1);
         } else {
-            children().into_iter().for_each(kill);
+            for pid in children() {
+                if killed.insert(pid) {
+                    kill(pid);
+                    more = true;
+                }
+            }
         }
-        match wait(-1, true) {
-            Ok(Some(one)) => reaped.push(one),
-            Ok(None) => {}
-            // ECHILD: nobody is left.
-            Err(_) => return reaped,
+        // One round of kills for many that ended, or thousands of them would take a long time.
+        loop {
+            match wait_for(-1, false) {
+                Ok(Some((pid, one))) => {
+                    killed.remove(&pid);
+                    reaped.push(one);
+                    more = true;
+                }
+                Ok(None) => break,
+                // ECHILD: nobody is left.
+                Err(_) => return reaped,
+            }
+        }
+        if more {
+            pause = SHORTEST_PAUSE;
+        }
+        // Who was orphaned by these kills is killed at once; who only has to end is waited for.
+        if alone || !more {
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+    reaped
+}
+
+/// Reaps children that have ended, but for those that somebody else waits for (`known`).
+pub(crate) fn reap_orphans(known: &BTreeSet<i32>) -> Vec<Reaped> {
+    let mut reaped = Vec::new();
+    loop {
+        // SAFETY: the pointer is to a local value, for which all zeroes are valid; the field is set by the call.
+        let pid = unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+            if libc::waitid(libc::P_ALL, 0, &raw mut info, flags) < 0 {
+                return reaped;
+            }
+            info.si_pid()
+        };
+        if pid == 0 || known.contains(&pid) {
+            // One that is waited for hides those behind it until it is taken, which is soon.
+            return reaped;
+        }
+        match wait(pid, false) {
+            Ok(Some(one)) => reaped.push(one),
+            _ => return reaped,
+        }
+    }
+}
+
+/// What the processes below this one have at the moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Descendants {
+    /// With their threads, as the kernel's own limits count them.
+    pub(crate) processes: u64,
+    /// Memory that nobody else has, and what lies in anonymous files.
+    pub(crate) memory_bytes: u64,
+}
+
+/// The number of this process in the `/proc` that is mounted here, which may be that of another namespace.
+fn own_number() -> Option<i32> {
+    std::fs::read_link("/proc/self")
+        .ok()?
+        .to_str()?
+        .parse()
+        .ok()
+}
+
+/// Ends every process below this one, as far as they stand still; [`end_all`] reaches the others, too.
+pub(crate) fn kill_descendants() {
+    let own = own_number();
+    // Numbers of another namespace would be those of other processes here.
+    if own == Some(std::process::id().cast_signed()) {
+        own.into_iter().flat_map(descendants).for_each(kill);
+    }
+}
+
+/// Every process below one.
+fn descendants(top: i32) -> Vec<i32> {
+    let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<i32>().ok())
+        else {
+            continue;
+        };
+        if let Some(parent) = stat_field(pid, 1) {
+            children
+                .entry(i32::try_from(parent).unwrap_or(0))
+                .or_default()
+                .push(pid);
+        }
+    }
+    let mut list = Vec::new();
+    let mut above = vec![top];
+    while let Some(pid) = above.pop() {
+        // Taken out, so that numbers which were given anew in the meantime lead in no circle.
+        for child in children.remove(&pid).unwrap_or_default() {
+            list.push(child);
+            above.push(child);
+        }
+    }
+    list
+}
+
+/// A number from `/proc/PID/stat`, counted from the state after the name, which may hold anything.
+fn stat_field(pid: i32, index: usize) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(index)?.parse().ok()
+}
+
+/// Counts what is below this process: memory not at all where there are more processes than `most_processes`, and
+/// only as far as it takes to tell whether it is more than `most_bytes`.
+pub(crate) fn measure_descendants(most_processes: u64, most_bytes: u64) -> Descendants {
+    const THREADS: usize = 17;
+    let pids = own_number().map(descendants).unwrap_or_default();
+    let processes = pids
+        .iter()
+        .map(|pid| stat_field(*pid, THREADS).unwrap_or(1).max(1))
+        .sum();
+    if processes > most_processes {
+        return Descendants {
+            processes,
+            memory_bytes: 0,
+        };
+    }
+    // What several processes share is counted for each of them here, which is quick and at worst too much.
+    let (mut own, mut shared) = (0, 0);
+    for pid in &pids {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        own += kilobytes(&status, "RssAnon:");
+        shared += kilobytes(&status, "RssShmem:");
+    }
+    let files = anonymous_files(&pids);
+    if own + shared.max(files) > most_bytes {
+        (own, shared) = (0, 0);
+        for pid in &pids {
+            // Not readable for programs of another user: then nothing is known of them but the sum above.
+            let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
+                .or_else(|_| std::fs::read_to_string(format!("/proc/{pid}/status")))
+                .unwrap_or_default();
+            own += kilobytes(&rollup, "Pss_Anon:") + kilobytes(&rollup, "RssAnon:");
+            shared += kilobytes(&rollup, "Pss_Shmem:") + kilobytes(&rollup, "RssShmem:");
+        }
+    }
+    Descendants {
+        processes,
+        // Anonymous files may be mapped or not; counting both would count many of them twice.
+        memory_bytes: own + shared.max(files),
+    }
+}
+
+/// The bytes of a line such as `RssAnon:     123 kB`; 0 without one.
+fn kilobytes(text: &str, name: &str) -> u64 {
+    text.lines()
+        .find_map(|line| line.strip_prefix(name))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024
+}
+
+/// The bytes of memory in files without a name that these processes hold open, each file once.
+fn anonymous_files(pids: &[i32]) -> u64 {
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::MetadataExt as _;
+    let mut seen = HashSet::new();
+    let mut bytes = 0;
+    for pid in pids {
+        for entry in std::fs::read_dir(format!("/proc/{pid}/fd"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let path = entry.path();
+            let anonymous = std::fs::read_link(&path)
+                .is_ok_and(|target| target.as_os_str().as_bytes().starts_with(b"/memfd:"));
+            if anonymous
+                && let Ok(metadata) = std::fs::metadata(&path)
+                && seen.insert((metadata.dev(), metadata.ino()))
+            {
+                bytes += metadata.blocks() * 512;
+            }
+        }
+    }
+    bytes
 }
 
 /// The children of this process, over all of its threads.

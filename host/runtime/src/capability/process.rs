@@ -544,6 +544,29 @@ async fn finish(process: &ChildProcess, readers: &mut Vec<JoinHandle<()>>) -> Ch
 }
 
 fn watch(shared: &StepShared, process: &ChildProcess, charged: &mut u64) {
+    shared.sandbox.reap_orphans();
+    if let Some(sandbox) = shared.step_sandbox.get() {
+        let load = sandbox.load();
+        if load.processes > shared.limits.processes {
+            shared.stop(
+                StopReason::ProcessLimitExceeded,
+                format!(
+                    "the step had {} processes at once, and its limit is {}",
+                    load.processes, shared.limits.processes
+                ),
+            );
+            shared.sandbox.kill_step();
+        } else if load.memory_bytes > shared.limits.child_memory_bytes {
+            shared.stop(
+                StopReason::ChildMemoryLimitExceeded,
+                format!(
+                    "the programs of the step used more than {} bytes of memory",
+                    shared.limits.child_memory_bytes
+                ),
+            );
+            shared.sandbox.kill_step();
+        }
+    }
     let used = shared.sandbox.step_cpu_millis().max(process.cpu_millis());
     if used > *charged {
         shared.charge((used - *charged) * tariff::CHILD_CPU_MILLISECOND);
