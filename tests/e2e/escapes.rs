@@ -397,7 +397,7 @@ fn the_profile_networked_reaches_public_addresses_only() {
 }
 
 /// Leaves for a user namespace that allows no more of them, as nobody in particular, and runs the rest.
-const WITHOUT_NAMESPACES: &str = r#"
+pub const WITHOUT_NAMESPACES: &str = r#"
 import ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
 uid, gid = os.geteuid(), os.getegid()

@@ -12,6 +12,7 @@ mod actions;
 mod crash;
 mod downloads;
 mod escapes;
+mod hardening;
 mod limits;
 mod packages;
 mod scenarios;

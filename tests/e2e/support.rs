@@ -373,3 +373,21 @@ pub fn kill(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
 }
+
+/// The processes below one, nearest first.
+pub fn below(pid: u32) -> Vec<u32> {
+    let mut list: Vec<u32> = std::fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|task| std::fs::read_to_string(task.path().join("children")).unwrap_or_default())
+        .flat_map(|text| {
+            text.split_whitespace()
+                .map(|pid| pid.parse().unwrap())
+                .collect::<Vec<u32>>()
+        })
+        .collect();
+    let further: Vec<u32> = list.iter().flat_map(|pid| below(*pid)).collect();
+    list.extend(further);
+    list
+}

@@ -285,6 +285,8 @@ unsafe fn prepare_and_execute(shared: &Shared<'_>) -> (&'static str, i32) {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = libc::SIG_DFL;
         libc::sigaction(libc::SIGPIPE, &raw const action, ptr::null_mut());
+        // A caller that ignores it passes that on; a worker is ended by it, and programs expect to be.
+        libc::sigaction(libc::SIGTERM, &raw const action, ptr::null_mut());
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         check!(

@@ -10,7 +10,8 @@
 //! - Landlock: which files may be opened and how, which TCP ports, no signals and abstract sockets to others;
 //! - a mount namespace, because Landlock does not cover changes of mode, owner and times: whatever was not
 //!   granted for writing is mounted read-only, `/tmp` is private and `/run` is hidden;
-//! - a process namespace: other processes can be neither seen nor signalled, and nothing outlives a step;
+//! - a process namespace: other processes can be neither seen nor signalled, and nothing outlives a step; without
+//!   one, the process that was started as the worker stays as its guardian, which ends what the worker leaves;
 //! - a network namespace with nothing in it but the step's proxy;
 //! - a filter on system calls, which closes what the others leave open (UDP, Unix sockets, keyrings, …);
 //! - control groups and resource limits.

@@ -297,6 +297,89 @@ fn children() -> Vec<i32> {
     list
 }
 
+/// Leaves this process behind as the guardian of what its worker starts, and goes on as the worker, in a child of it.
+/// For where no process namespace ends everything with its worker: whatever ends the worker, and when the
+/// supervisor ends, the guardian ends every process below it. To be called while there is one thread.
+pub(crate) fn leave_guardian() -> io::Result<()> {
+    become_subreaper();
+    // SAFETY: plain system calls on local values; the only thread there is forks, and both sides go on with it.
+    unsafe {
+        let mut wanted: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut wanted);
+        libc::sigaddset(&raw mut wanted, libc::SIGCHLD);
+        libc::sigaddset(&raw mut wanted, libc::SIGTERM);
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const wanted, &raw mut before);
+        // The supervisor's end asks for what its kill would: SIGKILL would leave everything below to process 1.
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM, 0, 0, 0);
+        // Ended children have to be told of, whatever the caller of this program ignores.
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        let guardian = libc::getpid();
+        match libc::fork() {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
+                if libc::getppid() != guardian {
+                    libc::_exit(1);
+                }
+                libc::sigprocmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
+                become_subreaper();
+                hide_memory();
+                Ok(())
+            }
+            worker => guard(worker, &wanted),
+        }
+    }
+}
+
+/// Waits for the worker's end, or for the request to end it, ends all that is left and ends as the worker did.
+fn guard(worker: i32, wanted: &libc::sigset_t) -> ! {
+    // SAFETY: plain system calls; nothing of this process is used after its descriptors are closed.
+    unsafe {
+        // The worker alone holds its sockets, so that their closing tells of its end.
+        libc::syscall(
+            libc::SYS_close_range,
+            0 as libc::c_uint,
+            libc::c_uint::MAX,
+            0,
+        );
+        let mut status = libc::SIGKILL;
+        loop {
+            let mut signal = 0;
+            libc::sigwait(wanted, &raw mut signal);
+            if signal == libc::SIGTERM {
+                kill(worker);
+                if let Ok(Some(reaped)) = wait(worker, true) {
+                    status = reaped.status;
+                }
+                break;
+            }
+            match wait(worker, false) {
+                Ok(None) => {}
+                Ok(Some(reaped)) => {
+                    status = reaped.status;
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        let _ = end_all(false);
+        if libc::WIFSIGNALED(status) {
+            // So that the supervisor hears of the signal.
+            let signal = libc::WTERMSIG(status);
+            let none = libc::rlimit {
+                rlim_cur: 0,
+                rlim_max: 0,
+            };
+            libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+            libc::signal(signal, libc::SIG_DFL);
+            libc::kill(libc::getpid(), signal);
+            libc::_exit(128 + signal);
+        }
+        libc::_exit(libc::WEXITSTATUS(status))
+    }
+}
+
 /// Makes this process the one that orphans of its descendants come to.
 pub(crate) fn become_subreaper() {
     // SAFETY: a plain system call.

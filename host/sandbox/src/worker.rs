@@ -175,9 +175,14 @@ impl WorkerProcess {
         self.pidfd.as_fd()
     }
 
-    /// Ends the worker, and with its process namespace all that it started.
+    /// Ends the worker with all that it started: the kernel does it where there is a process namespace, elsewhere
+    /// the worker's guardian, which is what was started and has to live for it.
     pub fn kill(&self) {
-        process::kill(self.pid);
+        if self.namespaces.has(Layer::PidNamespace) {
+            process::kill(self.pid);
+        } else {
+            process::signal(self.pid, libc::SIGTERM);
+        }
     }
 
     /// Waits for the end and says how it came: `exit 0`, `signal 9`.
@@ -223,7 +228,8 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
     let mut enforced = spec.namespaces.clone();
     let alone = enforced.has(Layer::PidNamespace);
     if !alone {
-        process::become_subreaper();
+        process::leave_guardian()
+            .map_err(|error| SandboxError::system("starting the worker's guardian", error))?;
     }
     if spec.ceiling.confinement == Confinement::Unconfined {
         return Ok(Sandbox::new(Enforced::default(), None, alone, true));
