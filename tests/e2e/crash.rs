@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::{Machine, Run, component, kill};
+use crate::support::{Machine, Run, below, component, kill};
 
 /// Five steps that each add a line to a log that outlives them, and then wait until they are let go.
 fn five_steps(folder: &std::path::Path) -> Value {
@@ -67,7 +67,15 @@ fn a_run_killed_in_any_step_goes_on_there() {
             .spawn()
             .unwrap();
         wait_for(&folder.join("log"), &format!("start{victim}\n"));
+        let programs = below(child.id());
         kill(&mut child);
+        // They end with it, but not at the same moment, and must not see that they are let go.
+        while programs
+            .iter()
+            .any(|pid| std::path::Path::new(&format!("/proc/{pid}")).exists())
+        {
+            std::thread::yield_now();
+        }
 
         for number in 1..=5 {
             std::fs::write(folder.join(format!("go{number}")), "").unwrap();
