@@ -50,6 +50,12 @@ fn private_v6(address: Ipv6Addr) -> bool {
         // An IPv4 address inside: compatible (::/96), NAT64 (64:ff9b::/96), 6to4 (2002::/16), Teredo.
         || (s[..6] == [0; 6] && embedded(s[6], s[7]))
         || (s[0] == 0x64 && s[1] == 0xff9b && embedded(s[6], s[7]))
+        // Translated without state (SIIT, ::ffff:0:0/96) and by the network's own rules (64:ff9b:1::/48, RFC 8215),
+        // where the address may also stand further to the front, with nothing but zeros behind it.
+        || (s[..6] == [0, 0, 0, 0, 0xffff, 0] && embedded(s[6], s[7]))
+        || (s[..3] == [0x64, 0xff9b, 1] && s[6] & 0xff == 0 && s[7] == 0)
+        // Tunnels within a site (ISATAP) end at the address that their last half holds.
+        || (s[4] & 0xfdff == 0 && s[5] == 0x5efe && embedded(s[6], s[7]))
         || (s[0] == 0x2002 && embedded(s[1], s[2]))
         || (s[0] == 0x2001 && s[1] == 0)
 }
@@ -82,6 +88,14 @@ mod tests {
             "224.0.0.1",
             "255.255.255.255",
             "2001::1",
+            "::ffff:0:127.0.0.1",
+            "::ffff:0:169.254.169.254",
+            "64:ff9b:1::7f00:1",
+            "64:ff9b:1:fffe::a9fe:a9fe",
+            "64:ff9b:1:a9fe:a9:fe00::",
+            "64:ff9b:1:0:a:0:500:0",
+            "2606:4700::5efe:10.1.2.3",
+            "2606:4700::200:5efe:10.1.2.3",
         ] {
             assert!(is_private_address(text.parse().unwrap()), "{text}");
         }
@@ -91,6 +105,9 @@ mod tests {
             "172.32.0.1",
             "2606:4700::1111",
             "64:ff9b::101:101",
+            "64:ff9b:1::101:101",
+            "::ffff:0:1.1.1.1",
+            "2606:4700::5efe:1.1.1.1",
             "::ffff:1.1.1.1",
         ] {
             assert!(!is_private_address(text.parse().unwrap()), "{text}");
