@@ -26,6 +26,27 @@ pub(crate) struct FileText {
     pub(crate) except: Vec<String>,
 }
 
+impl FileText {
+    /// An exception that cannot be bound takes the whole rule with it: without it, the rule would grant more.
+    fn rule(&self, parameters: &BTreeMap<String, Value>) -> Result<FileRule, String> {
+        let path = |text: &String| {
+            let path = resolve(text, parameters, Place::Path)?;
+            if is_normal_path(&path) {
+                Ok(path)
+            } else {
+                Err(format!(
+                    "`{path}` is not an absolute path without `.`, `..` and doubled slashes"
+                ))
+            }
+        };
+        Ok(FileRule {
+            path: path(&self.path)?,
+            access: self.access.clone(),
+            except: self.except.iter().map(path).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct HostText {
     pub(crate) url: String,
@@ -115,23 +136,8 @@ impl GrantText {
         let mut grant = Grant::default();
         let mut problems = Vec::new();
         for file in &self.files {
-            let path = resolve(&file.path, parameters, Place::Path).and_then(|path| {
-                if is_normal_path(&path) {
-                    Ok(path)
-                } else {
-                    Err(format!(
-                        "`{path}` is not an absolute path without `.`, `..` and doubled slashes"
-                    ))
-                }
-            });
-            match path {
-                Ok(path) => {
-                    grant.files.push(FileRule {
-                        path,
-                        access: file.access.clone(),
-                        except: file.except.clone(),
-                    });
-                }
+            match file.rule(parameters) {
+                Ok(rule) => grant.files.push(rule),
                 Err(problem) => problems.push(problem),
             }
         }

@@ -148,16 +148,22 @@ impl Policy {
             }
         }
         granted.run_as = own.granted.run_as.clone();
-        self.take_denied(subject, &mut granted);
-        for ancestor in &subject.ancestors {
-            self.take_denied(ancestor, &mut granted);
-        }
-
         let mut decision = Decision {
             rules: own.rules,
             audited: own.audited,
             ..Decision::default()
         };
+        for one in subjects(subject) {
+            // What is to be kept back is not known, so nothing is given.
+            for (rule, problem) in self.take_denied(one, &mut granted) {
+                decision.missing.push(Missing {
+                    capability: "policy".into(),
+                    item: problem,
+                    reason: format!("the rule `{rule}`, which denies, cannot be applied"),
+                    hint: format!("correct the parameters of the document, or the rule `{rule}`"),
+                });
+            }
+        }
         for problem in own.problems {
             // A rule that cannot be bound grants nothing; whoever needs it learns why.
             decision.optional_missing.push(Missing {
@@ -196,7 +202,9 @@ impl Policy {
                         &mut decision.missing,
                     );
                     children = union(&base, &meet(&granted, &wanted));
-                    self.take_denied(subject, &mut children);
+                    for one in subjects(subject) {
+                        self.take_denied(one, &mut children);
+                    }
                     children.run_as = granted.run_as.clone();
                     limits = lower(&limits, &lower_limits);
                 }
@@ -298,13 +306,19 @@ impl Policy {
         outcome
     }
 
-    /// Takes what deny rules name out of a grant.
-    fn take_denied(&self, subject: &Subject, grant: &mut Grant) {
+    /// Takes what deny rules name out of a grant. Returns what of them cannot be bound, each with its rule.
+    fn take_denied(&self, subject: &Subject, grant: &mut Grant) -> Vec<(String, String)> {
+        let mut unbound = Vec::new();
         let denies = |rule: &&Rule| {
             rule.effect == Effect::Deny && rule.has_grants && applies(&rule.when, subject)
         };
         for rule in self.rules.iter().filter(denies) {
-            let (denied, _) = GrantText::bind(&rule.grants, &subject.parameters);
+            let (denied, problems) = GrantText::bind(&rule.grants, &subject.parameters);
+            unbound.extend(
+                problems
+                    .into_iter()
+                    .map(|problem| (rule.id.clone(), problem)),
+            );
             for file in &denied.files {
                 grant
                     .files
@@ -339,6 +353,7 @@ impl Policy {
                 }
             }
         }
+        unbound
     }
 
     /// What the manifest asks for, as far as it is granted.
@@ -506,6 +521,11 @@ impl Policy {
         both.run_as = granted.run_as.clone();
         both
     }
+}
+
+/// Whoever a step runs for: itself, and the steps that its document is nested in.
+fn subjects(subject: &Subject) -> impl Iterator<Item = &Subject> {
+    std::iter::once(subject).chain(&subject.ancestors)
 }
 
 /// Whether a denied name or pattern touches a granted one.

@@ -519,7 +519,7 @@ impl Reader {
                         Err(message) => self.problem(node, message),
                     }
                 }
-                _ => file.except = self.texts(node, "`except`"),
+                _ => file.except = self.exceptions(node),
             }
         }
         if file.path.is_empty() || file.access.is_empty() {
@@ -527,6 +527,28 @@ impl Reader {
             return None;
         }
         Some(file)
+    }
+
+    /// An exception that no path matches would keep nothing back, so each has to be written as paths are.
+    fn exceptions(&mut self, node: &Node) -> Vec<String> {
+        let items = match &node.value {
+            Value::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(node),
+        };
+        let mut list = Vec::new();
+        for item in items {
+            let Some(text) = self.text(item, "`except`") else {
+                continue;
+            };
+            if !text.contains("{{") && !crate::is_normal_path(&text) {
+                self.problem(
+                    item,
+                    format!("`{text}` in `except` is not an absolute path without `.`, `..` and doubled or trailing slashes"),
+                );
+            }
+            list.push(text);
+        }
+        list
     }
 
     fn secret(&mut self, node: &Node) -> Option<SecretText> {
@@ -615,7 +637,7 @@ mod tests {
 
     #[test]
     fn every_problem_of_a_file_is_told_with_its_place() {
-        let text = "version: 1\nprofil: confined\nlimits: { fule: 3, wall: soon }\nrules:\n  - id: a\n    effect: maybe\n    grants:\n      files:\n        - { path: relative, access: read }\n        - { path: /x, access: everything }\n      hosts: ['ftp://x', 'https://user@x']\n";
+        let text = "version: 1\nprofil: confined\nlimits: { fule: 3, wall: soon }\nrules:\n  - id: a\n    effect: maybe\n    grants:\n      files:\n        - { path: relative, access: read }\n        - { path: /x, access: everything }\n        - { path: /x, access: read, except: [/x/ok, x/y] }\n        - { path: /x, access: read, except: /x/../y }\n      hosts: ['ftp://x', 'https://user@x']\n";
         let problems = Policy::parse(text, "p.yaml").unwrap_err();
         let text = problems.to_string();
         for expected in [
@@ -627,6 +649,10 @@ mod tests {
             "p.yaml:6:13",
             "`relative` is not an absolute path",
             "`everything` is no access",
+            "p.yaml:11:53",
+            "`x/y` in `except` is not an absolute path",
+            "p.yaml:12:45",
+            "`/x/../y` in `except` is not an absolute path",
             "the scheme is http",
             "it names a user",
         ] {
