@@ -44,6 +44,8 @@ pub struct StepDirectories {
     pub data: String,
     /// `/tmp` where that is private; empty where it is not.
     pub temporary: String,
+    /// Folders of Capstan's own, with what no step may see: a rule for a folder around one of them does not hold it.
+    pub withheld: Vec<String>,
 }
 
 /// What a step brings along.
@@ -133,21 +135,27 @@ impl Policy {
     pub fn decide(&self, subject: &Subject, manifest: &Manifest, step: &StepNeeds) -> Decision {
         let own = self.rules_for(subject, false);
         let mut base = self.profile.base(&step.directories);
+        withhold(&step.directories, &mut base);
         if let Some(may_lack) = &self.may_lack {
             base.may_lack.clone_from(may_lack);
         }
         let mut refused = own.refused.clone();
         let mut granted = union(&base, &own.granted);
+        // What of it the operator's rules grant, and not the profile alone.
+        let mut by_rules = own.granted.clone();
         let mut limits = self.limits_with(&own.limits.iter().collect::<Vec<_>>());
         for ancestor in &subject.ancestors {
             let outcome = self.rules_for(ancestor, false);
-            granted = meet(&granted, &union(&base, &outcome.granted));
+            let theirs = union(&base, &outcome.granted);
+            granted = meet(&granted, &theirs);
+            by_rules = meet(&by_rules, &theirs);
             refused = refused.or(outcome.refused);
             for map in &outcome.limits {
                 limits = lower(&limits, map);
             }
         }
         granted.run_as = own.granted.run_as.clone();
+        withhold(&step.directories, &mut granted);
         let mut decision = Decision {
             rules: own.rules,
             audited: own.audited,
@@ -155,6 +163,7 @@ impl Policy {
         };
         for one in subjects(subject) {
             // What is to be kept back is not known, so nothing is given.
+            self.take_denied(one, &mut by_rules);
             for (rule, problem) in self.take_denied(one, &mut granted) {
                 decision.missing.push(Missing {
                     capability: "policy".into(),
@@ -202,6 +211,7 @@ impl Policy {
                         &mut decision.missing,
                     );
                     children = union(&base, &meet(&granted, &wanted));
+                    by_rules = meet(&by_rules, &wanted);
                     for one in subjects(subject) {
                         self.take_denied(one, &mut children);
                     }
@@ -223,12 +233,16 @@ impl Policy {
         let component = self.component(manifest, step, &granted, &base, &mut decision);
         decision.children = match manifest.capabilities.children {
             ChildrenRequest::Any => children,
-            ChildrenRequest::Same => Grant {
-                // Programs need their libraries and the machine's facts; what they may change is the component's.
-                files: union(&base, &component).files,
-                ..component.clone()
-            },
+            ChildrenRequest::Same => {
+                by_rules = meet(&by_rules, &component);
+                Grant {
+                    // Programs need their libraries and the machine's facts; what they may change is the component's.
+                    files: union(&base, &component).files,
+                    ..component.clone()
+                }
+            }
         };
+        decision.children.files_of_others = !by_rules.files.is_empty();
         decision.component = component;
         decision.limits = limits;
         decision
@@ -241,7 +255,9 @@ impl Policy {
         if let Some(may_lack) = &self.may_lack {
             base.may_lack.clone_from(may_lack);
         }
-        union(&base, &self.rules_for(subject, true).granted)
+        let mut ceiling = union(&base, &self.rules_for(subject, true).granted);
+        withhold(directories, &mut ceiling);
+        ceiling
     }
 
     /// What a user should be told before anything runs.
@@ -523,6 +539,17 @@ impl Policy {
     }
 }
 
+/// Keeps Capstan's own folders out of the rules for folders around them. What is granted within them is granted.
+fn withhold(directories: &StepDirectories, grant: &mut Grant) {
+    for folder in &directories.withheld {
+        for rule in &mut grant.files {
+            if is_below(folder, &rule.path) && !rule.except.contains(folder) {
+                rule.except.push(folder.clone());
+            }
+        }
+    }
+}
+
 /// Whoever a step runs for: itself, and the steps that its document is nested in.
 fn subjects(subject: &Subject) -> impl Iterator<Item = &Subject> {
     std::iter::once(subject).chain(&subject.ancestors)
@@ -630,5 +657,126 @@ fn missing_name(kind: &str, name: &str, reason: &str) -> Missing {
         item: name.to_owned(),
         reason: reason.to_owned(),
         hint: format!("grants: {{ {kind}: [\"{name}\"] }}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    use super::{Decision, StepDirectories, StepNeeds, Subject};
+    use crate::{FileAccess, GrantCheck, Manifest, Policy};
+
+    fn decide(rules: &str, parameters: &Value, declared: Option<Value>) -> Decision {
+        let policy = Policy::parse(&format!("version: 1\nrules:\n{rules}"), "p").unwrap();
+        let manifest = json!({
+            "actions": ["aws:runShellScript"], "version": "1.0.0", "description": "x",
+            "capabilities": { "children": "any" },
+        });
+        let manifest: Manifest = serde_json::from_value(manifest).unwrap();
+        let parameters: BTreeMap<String, Value> =
+            serde_json::from_value(parameters.clone()).unwrap();
+        let subject = Subject {
+            parameters,
+            ..Subject::default()
+        };
+        let step = StepNeeds {
+            inputs: json!({}),
+            declared,
+            directories: StepDirectories {
+                work: "/var/lib/capstan/run/work".into(),
+                withheld: vec!["/var/lib/capstan".into()],
+                ..StepDirectories::default()
+            },
+        };
+        policy.decide(&subject, &manifest, &step)
+    }
+
+    #[test]
+    fn what_cannot_be_kept_back_is_not_granted() {
+        let rules = "
+  - id: all
+    grants: { files: [{ path: /srv/audit, access: read-write }], hosts: [\"https://*.example.com\"] }
+  - id: keep-back
+    effect: deny
+    grants: { files: [{ path: \"/srv/audit/{{ app }}/secret\", access: read }], hosts: [\"{{ host }}\"] }
+";
+        for (app, host, refused) in [
+            ("x", "https://db.example.com", false),
+            ("x/y", "https://db.example.com", true),
+            ("..", "https://db.example.com", true),
+            ("", "https://db.example.com", true),
+            ("x", "", true),
+            ("x", "https://a@db.example.com", true),
+        ] {
+            let decision = decide(rules, &json!({ "app": app, "host": host }), None);
+            assert_eq!(!decision.missing.is_empty(), refused, "{app:?} {host:?}");
+            for missing in &decision.missing {
+                assert!(missing.reason.contains("keep-back"), "{missing:?}");
+            }
+        }
+        assert!(!decide(rules, &json!({}), None).missing.is_empty());
+    }
+
+    #[test]
+    fn exceptions_are_bound_like_paths() {
+        let rules = "
+  - id: all
+    grants: { files: [{ path: /srv/audit, access: read-write, except: [\"/srv/audit/{{ app }}/*.key\"] }] }
+";
+        let allows = |app: &str, path: &str| {
+            let decision = decide(rules, &json!({ "app": app }), None);
+            GrantCheck::new(decision.children).allows_file(path, FileAccess::Read)
+        };
+        assert!(allows("x", "/srv/audit/x/file"));
+        assert!(!allows("x", "/srv/audit/x/a.key"));
+        for app in ["x/y", "..", "", "*"] {
+            assert!(!allows(app, "/srv/audit/x/file"), "{app:?}");
+        }
+    }
+
+    #[test]
+    fn folders_of_the_host_are_in_no_grant_around_them() {
+        let rules = "
+  - id: all
+    grants: { files: [{ path: /, access: read-write }, { path: /var/lib/capstan/data/x, access: read-write }] }
+";
+        let children = GrantCheck::new(decide(rules, &json!({}), None).children);
+        for (path, expected) in [
+            ("/var/lib/other", true),
+            ("/var/lib/capstan/run/work/file", true),
+            ("/var/lib/capstan/data/x/file", true),
+            ("/var/lib/capstan/data/y/file", false),
+            ("/var/lib/capstan/parameters.json", false),
+        ] {
+            let allowed = children.allows_file(path, FileAccess::Write);
+            assert_eq!(allowed, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_a_rule_opens_the_files_of_others() {
+        let rules =
+            "\n  - id: app\n    grants: { files: [{ path: /opt/app, access: read-only }] }\n";
+        let declared =
+            |path: &str| Some(json!({ "files": [{ "path": path, "access": "read-only" }] }));
+        let hosts = "\n  - id: net\n    grants: { hosts: [example.com] }\n";
+        for (rules, declared, expected) in [
+            (rules, None, true),
+            (rules, declared("/opt/app/x"), true),
+            // Of the profile's rules, which others' files are no part of, whatever the document says.
+            (rules, declared("/opt/other"), false),
+            (hosts, None, false),
+        ] {
+            let decision = decide(rules, &json!({}), declared.clone());
+            assert_eq!(
+                decision.children.files_of_others, expected,
+                "{rules} {declared:?}"
+            );
+        }
     }
 }

@@ -163,6 +163,10 @@ pub struct Grant {
     pub signing: BTreeSet<String>,
     /// See [`RunAs`].
     pub run_as: RunAs,
+    /// Whether children of root may use files whose mode closes them to root as to any user: where a rule grants files
+    /// beyond the profile's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub files_of_others: bool,
     /// Layers that may be missing on the machine without the step being refused.
     pub may_lack: BTreeSet<Layer>,
 }

@@ -29,6 +29,7 @@ pub fn meet(a: &Grant, b: &Grant) -> Grant {
         } else {
             a.run_as.clone()
         },
+        files_of_others: a.files_of_others && b.files_of_others,
         may_lack: a.may_lack.intersection(&b.may_lack).copied().collect(),
         ..Grant::default()
     };
@@ -67,6 +68,7 @@ pub fn union(a: &Grant, b: &Grant) -> Grant {
     if grant.run_as.user.is_none() {
         grant.run_as = b.run_as.clone();
     }
+    grant.files_of_others |= b.files_of_others;
     grant.may_lack.extend(b.may_lack.iter().copied());
     grant
 }

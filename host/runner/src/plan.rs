@@ -211,6 +211,7 @@ pub(crate) fn plan(
             downloads: "/run-folder/downloads".into(),
             data: runner.state.data(&step.action).display().to_string(),
             temporary: "/tmp".into(),
+            withheld: runner.state.withheld(),
         };
         let prepared = prepare(
             runner,

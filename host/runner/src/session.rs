@@ -103,7 +103,13 @@ impl Session {
         for name in WRITABLE {
             crate::state::make_private(&folder.join(name))?;
         }
-        let ceiling = runner.policy.ceiling(subject, &StepDirectories::default());
+        let ceiling = runner.policy.ceiling(
+            subject,
+            &StepDirectories {
+                withheld: runner.state.withheld(),
+                ..StepDirectories::default()
+            },
+        );
         let source = runner.policy.source.as_bytes();
         let policy_sha256 = keep(&runner, run_id, "policies", "yaml", source)?;
         Ok(Arc::new(Self {
@@ -193,6 +199,7 @@ impl Session {
             downloads: self.folder.join("downloads").display().to_string(),
             data: self.runner.state.data(&step.action).display().to_string(),
             temporary: "/tmp".into(),
+            withheld: self.runner.state.withheld(),
         }
     }
 

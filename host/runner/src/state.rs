@@ -118,6 +118,13 @@ impl StateFolder {
         &self.cache
     }
 
+    /// The folders that no step gets as a part of a larger one: journals, parameters, receipts and compiled code.
+    pub(crate) fn withheld(&self) -> Vec<String> {
+        [&self.root, &self.cache]
+            .map(|folder| folder.display().to_string())
+            .into()
+    }
+
     /// Outputs, downloads and work folders of a run, laid out as by SSM's agent.
     #[must_use]
     pub fn orchestration(&self, run_id: &str) -> PathBuf {

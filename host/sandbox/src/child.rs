@@ -127,6 +127,7 @@ pub struct StepSandbox {
     sandbox: Arc<Sandbox>,
     prepared: Option<Arc<Prepared>>,
     user: Option<user::User>,
+    files_of_others: bool,
     limits: Limits,
     memory_kills_before: u64,
 }
@@ -199,6 +200,7 @@ impl Sandbox {
             sandbox: Arc::clone(self),
             prepared,
             user: user::find_user(&grant.run_as)?,
+            files_of_others: grant.files_of_others || !rustix::process::geteuid().is_root(),
             limits: limits.clone(),
             memory_kills_before: self.cgroup.as_ref().map_or(0, Cgroup::out_of_memory_kills),
         })
@@ -413,9 +415,14 @@ impl StepSandbox {
             directory: Some(c_string(command.directory.as_os_str())?),
             user: self.user.clone(),
             capabilities: confined.then(|| {
-                user::kept_capabilities(
+                let kept = user::kept_capabilities(
                     sandbox.enforced.has(Layer::MountNamespace) && self.user.is_none(),
-                )
+                );
+                if self.files_of_others {
+                    kept
+                } else {
+                    user::without_files_of_others(kept)
+                }
             }),
             no_new_privs: confined,
             landlock: self

@@ -27,13 +27,33 @@ const KEPT: &[u32] = &[
     7, // CAP_SETUID
 ];
 
+/// Those of them with which root passes the modes of files that belong to others: by its own power, or by becoming
+/// their owner.
+const PASSING_MODES: &[u32] = &[
+    1, // CAP_DAC_OVERRIDE
+    2, // CAP_DAC_READ_SEARCH
+    6, // CAP_SETGID
+    7, // CAP_SETUID
+];
+
+fn set(capabilities: &[u32]) -> u64 {
+    capabilities
+        .iter()
+        .fold(0, |set, capability| set | 1 << capability)
+}
+
 /// The capabilities of a child as a bit set.
 pub(crate) fn kept_capabilities(files_are_read_only_outside: bool) -> u64 {
     if files_are_read_only_outside {
-        KEPT.iter().fold(0, |set, capability| set | 1 << capability)
+        set(KEPT)
     } else {
         0
     }
+}
+
+/// The same for a child that may use only what every user may, and its own.
+pub(crate) fn without_files_of_others(capabilities: u64) -> u64 {
+    capabilities & !set(PASSING_MODES)
 }
 
 /// Looks a user up in `/etc/passwd`, by name or number; none when the grant names none.
