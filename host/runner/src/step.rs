@@ -334,10 +334,15 @@ impl<'a> StepRun<'a> {
             }
             Err(error) => {
                 session.drop_worker().await;
-                if session.control.is_killed() {
+                let report = if session.control.is_killed() {
                     stopped(StopReason::Cancelled, "the run was ended at once")
                 } else {
                     crashed(&error.to_string())
+                };
+                StepReport {
+                    // Its programs ran so until then.
+                    enforced: worker.enforced().clone(),
+                    ..report
                 }
             }
         };
