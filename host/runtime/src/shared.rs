@@ -202,8 +202,9 @@ impl StepShared {
         }
     }
 
-    /// Counts HTTP traffic of the component and of its children.
-    pub(crate) fn count_http(&self, requests: u64, bytes: u64) {
+    /// Counts HTTP traffic of the component and of its children. False when it is more than the step's limits; the
+    /// step ends then.
+    pub(crate) fn count_http(&self, requests: u64, bytes: u64) -> bool {
         let total = self
             .counters
             .http_requests
@@ -230,6 +231,7 @@ impl StepShared {
                 ),
             );
         }
+        total <= self.limits.http_requests && all_bytes <= self.limits.http_bytes
     }
 
     /// Records a refusal and makes the value that the guest gets.

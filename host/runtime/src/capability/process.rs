@@ -272,7 +272,7 @@ async fn environment(
         env.insert(OsString::from(name), OsString::from(value));
     }
     if let Some(Some(proxy)) = shared.proxy.get() {
-        let url = format!("http://127.0.0.1:{}", proxy.port());
+        let url = proxy.url();
         for name in [
             "http_proxy",
             "https_proxy",

@@ -1,6 +1,7 @@
 //! Connections: made by the supervisor after a check, used by the worker.
 
 mod connect;
+mod counted;
 mod proxy;
 mod tls;
 

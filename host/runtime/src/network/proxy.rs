@@ -4,18 +4,21 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Weak};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use capstan_policy::HostVerdict;
+use capstan_policy::{HostVerdict, Layer};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Body as _, Incoming};
-use hyper::header::{HOST, HeaderName};
+use hyper::body::Incoming;
+use hyper::header::{HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use super::counted::{Counted, Meter};
 use crate::broker::{BrokerError, ConnectRequest};
 use crate::shared::StepShared;
 
@@ -23,10 +26,52 @@ use crate::shared::StepShared;
 #[derive(Debug)]
 pub(crate) struct ChildProxy {
     port: u16,
+    password: Option<Password>,
     accepting: JoinHandle<()>,
 }
 
-type Body = BoxBody<Bytes, hyper::Error>;
+type Body = BoxBody<Bytes, io::Error>;
+
+/// What tells the step's programs from others who can reach the proxy, where the network is not its own.
+#[derive(Clone)]
+struct Password(String);
+
+const USER: &str = "capstan";
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password")
+    }
+}
+
+impl Password {
+    fn new() -> io::Result<Self> {
+        let mut random = [0_u8; 16];
+        let mut filled = 0;
+        while filled < random.len() {
+            filled += rustix::rand::getrandom(
+                &mut random[filled..],
+                rustix::rand::GetRandomFlags::empty(),
+            )?;
+        }
+        Ok(Self(format!("{:032x}", u128::from_ne_bytes(random))))
+    }
+
+    /// Whether a header `Proxy-Authorization` holds it. Takes as long whatever is wrong with it.
+    fn is_in(&self, header: Option<&HeaderValue>) -> bool {
+        let credentials = header.and_then(|value| value.to_str().ok()?.split_once(' '));
+        let Some((scheme, given)) = credentials else {
+            return false;
+        };
+        let expected = STANDARD.encode(format!("{USER}:{}", self.0));
+        let given = given.trim().as_bytes();
+        let different = given
+            .iter()
+            .zip(expected.as_bytes())
+            .fold(0, |different, (a, b)| different | (a ^ b));
+        scheme.eq_ignore_ascii_case("basic") && given.len() == expected.len() && different == 0
+    }
+}
 
 impl Drop for ChildProxy {
     fn drop(&mut self) {
@@ -39,21 +84,40 @@ impl ChildProxy {
         self.port
     }
 
+    /// As the step's programs find it in their environment.
+    pub(crate) fn url(&self) -> String {
+        match &self.password {
+            Some(Password(password)) => {
+                format!("http://{USER}:{password}@127.0.0.1:{}", self.port)
+            }
+            None => format!("http://127.0.0.1:{}", self.port),
+        }
+    }
+
     /// Listens on loopback. The proxy belongs to the step and must not keep it alive, so it holds it weakly.
     pub(crate) async fn start(shared: &Arc<StepShared>) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
         let step = Arc::downgrade(shared);
+        let own_network = shared.sandbox.enforced().has(Layer::NetworkNamespace);
+        let password = if own_network {
+            None
+        } else {
+            Some(Password::new()?)
+        };
+        let demanded = password.clone();
         let accepting = tokio::spawn(async move {
             loop {
                 let Ok((stream, _)) = listener.accept().await else {
                     continue;
                 };
-                let step = Weak::clone(&step);
+                let (step, demanded) = (Weak::clone(&step), demanded.clone());
                 tokio::spawn(async move {
                     let service = service_fn(move |request| {
-                        let step = Weak::clone(&step);
-                        async move { Ok::<_, Infallible>(answer(&step, request).await) }
+                        let (step, demanded) = (Weak::clone(&step), demanded.clone());
+                        async move {
+                            Ok::<_, Infallible>(answer(&step, demanded.as_ref(), request).await)
+                        }
                     });
                     let _ = hyper::server::conn::http1::Builder::new()
                         .preserve_header_case(true)
@@ -63,7 +127,11 @@ impl ChildProxy {
                 });
             }
         });
-        Ok(Self { port, accepting })
+        Ok(Self {
+            port,
+            password,
+            accepting,
+        })
     }
 }
 
@@ -104,7 +172,25 @@ fn failed(shared: &StepShared, error: BrokerError) -> Response<Body> {
     }
 }
 
-async fn answer(step: &Weak<StepShared>, request: Request<Incoming>) -> Response<Body> {
+async fn answer(
+    step: &Weak<StepShared>,
+    demanded: Option<&Password>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    // Before anything is counted: strangers must not use up what is the step's.
+    let given = request.headers().get(PROXY_AUTHORIZATION);
+    if demanded.is_some_and(|password| !password.is_in(given)) {
+        let mut response = text(
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+            "capstan: this proxy is for the programs of a step, which have its password in http_proxy"
+                .into(),
+        );
+        response.headers_mut().insert(
+            PROXY_AUTHENTICATE,
+            HeaderValue::from_static("Basic realm=\"capstan\""),
+        );
+        return response;
+    }
     let Some(shared) = step.upgrade() else {
         return text(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -173,17 +259,12 @@ async fn tunnel(shared: &Arc<StepShared>, request: Request<Incoming>) -> Respons
         .record()
         .hosts
         .insert(format!("{scheme}://{host}:{port}"));
-    let step = Arc::downgrade(shared);
+    let meter = Meter::new(shared);
     tokio::spawn(async move {
         if let Ok(upgraded) = hyper::upgrade::on(request).await {
-            let mut inside = TokioIo::new(upgraded);
-            let mut outside = stream;
-            if let Ok((sent, received)) =
-                tokio::io::copy_bidirectional(&mut inside, &mut outside).await
-                && let Some(shared) = step.upgrade()
-            {
-                shared.count_http(0, sent + received);
-            }
+            let mut inside = Counted::new(TokioIo::new(upgraded), meter.clone());
+            let mut outside = Counted::new(stream, meter);
+            let _ = tokio::io::copy_bidirectional(&mut inside, &mut outside).await;
         }
     });
     Response::new(
@@ -289,15 +370,49 @@ async fn forward(shared: &Arc<StepShared>, mut request: Request<Incoming>) -> Re
     if let Some(value) = authority.and_then(|authority| authority.parse().ok()) {
         headers.insert(HOST, value);
     }
+    let meter = Meter::new(shared);
+    let request = request.map(|body| Counted::new(body, meter.clone()));
     match sender.send_request(request).await {
         Ok(mut response) => {
             for name in HOP_BY_HOP {
                 response.headers_mut().remove(HeaderName::from_static(name));
             }
-            let bytes = response.body().size_hint().exact().unwrap_or(0);
-            shared.count_http(0, bytes);
-            response.map(|body| body.boxed())
+            response.map(|body| Counted::new(body, meter).boxed())
         }
         Err(error) => text(StatusCode::BAD_GATEWAY, format!("capstan: {host}: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use hyper::header::HeaderValue;
+
+    use super::Password;
+
+    #[test]
+    fn the_password_is_in_one_header_only() {
+        let password = Password::new().unwrap();
+        let other = Password::new().unwrap();
+        let basic = |scheme: &str, text: String| format!("{scheme} {}", STANDARD.encode(text));
+        let own = format!("capstan:{}", password.0);
+        for (header, expected) in [
+            (basic("Basic", own.clone()), true),
+            (basic("basic", own.clone()), true),
+            (basic("Bearer", own.clone()), false),
+            (basic("Basic", format!("capstan:{}", other.0)), false),
+            (basic("Basic", own[..own.len() - 1].into()), false),
+            (basic("Basic", own.clone() + "0"), false),
+            (basic("Basic", String::new()), false),
+            ("Basic".into(), false),
+            (String::new(), false),
+        ] {
+            let value = HeaderValue::from_str(&header).unwrap();
+            assert_eq!(password.is_in(Some(&value)), expected, "{header}");
+        }
+        assert!(!password.is_in(None));
     }
 }
