@@ -214,6 +214,24 @@ impl Sandbox {
         self.overlays.iter().flat_map(Overlay::commit).collect()
     }
 
+    /// Brings what others have made of single files since the last step before the next one.
+    pub fn refresh_files(&self) {
+        self.overlays.iter().for_each(Overlay::refresh);
+    }
+
+    /// The folders that programs write to besides those of their step: what they have for `/tmp`, and what they put
+    /// beside single files.
+    #[must_use]
+    pub fn private_folders(&self) -> Vec<PathBuf> {
+        let temporary = if self.enforced.has(Layer::MountNamespace) {
+            Some(PathBuf::from("/tmp"))
+        } else {
+            self.private_tmp.clone()
+        };
+        let beside = self.overlays.iter().map(|overlay| overlay.upper.clone());
+        temporary.into_iter().chain(beside).collect()
+    }
+
     /// Ends every process of the current step: those of the process namespace, or those that descend from this one.
     pub fn kill_step(&self) {
         if self.alone {
