@@ -31,12 +31,21 @@ pub struct Limits {
     pub child_cpu_millis: u64,
     /// Bytes of memory of all children together.
     pub child_memory_bytes: u64,
-    /// Bytes that the step may add to its private folders, and the size of any one file that it writes.
+    /// Bytes in the step's private folders, and the size of any one file that it writes. See also
+    /// [`disk_files`](Self::disk_files).
     pub disk_bytes: u64,
     /// HTTP requests and proxied connections.
     pub http_requests: u64,
     /// HTTP and proxied bytes, both directions.
     pub http_bytes: u64,
+}
+
+impl Limits {
+    /// Files and folders in the step's private folders: one for each 4 KiB of its disk, and no fewer than 10,000.
+    #[must_use]
+    pub fn disk_files(&self) -> u64 {
+        (self.disk_bytes / 4_096).max(10_000)
+    }
 }
 
 impl Default for Limits {

@@ -9,6 +9,7 @@ mod broker;
 mod cache;
 mod capability;
 mod component;
+mod disk;
 mod engine;
 mod error;
 mod fuel;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use capstan_policy::FileAccess;
-use capstan_sandbox::Sandbox;
+use capstan_sandbox::{DiskUsage, Sandbox};
 use serde_json::Value;
 use tokio::sync::watch;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
@@ -40,6 +40,8 @@ pub struct Runtime {
     cache: CompileCache,
     sandbox: Arc<Sandbox>,
     loaded: Mutex<HashMap<String, Loaded>>,
+    /// What the folders that steps share held at the end of the last one.
+    disk: Mutex<Option<DiskUsage>>,
 }
 
 #[derive(Clone)]
@@ -93,6 +95,7 @@ impl Runtime {
             cache,
             sandbox,
             loaded: Mutex::new(HashMap::new()),
+            disk: Mutex::new(None),
         })
     }
 
@@ -141,18 +144,29 @@ impl Runtime {
     ) -> StepReport {
         let call = request.call.clone();
         let component = request.component.clone();
+        self.sandbox.refresh_files();
+        let known = self
+            .disk
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let before = match known {
+            Some(before) => before,
+            None => crate::disk::before_all(&self.sandbox, &request.context).await,
+        };
         let shared = Arc::new(StepShared::new(
             request,
             broker,
             events,
             cancel,
             Arc::clone(&self.sandbox),
+            before,
         ));
         let (outcome, fuel, peak_memory) = match self.load(&component) {
             Ok(loaded) => self.drive(&loaded, call, &shared).await,
             Err(error) => (stopped(StopReason::LoadFailed, error.to_string()), 0, 0),
         };
-        report(&shared, outcome, fuel, peak_memory)
+        report(&shared, &self.disk, outcome, fuel, peak_memory).await
     }
 
     async fn drive(
@@ -462,8 +476,9 @@ fn demangle(name: &str) -> String {
     }
 }
 
-fn report(
+async fn report(
     shared: &Arc<StepShared>,
+    disk: &Mutex<Option<DiskUsage>>,
     mut outcome: StepOutcome,
     fuel: u64,
     peak_memory: u64,
@@ -496,6 +511,13 @@ fn report(
                 );
             }
         }
+    }
+    let (left, excess) = crate::disk::at_end(shared).await;
+    *disk.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
+    if let Some(why) = excess
+        && !matches!(outcome, StepOutcome::Stopped { .. })
+    {
+        outcome = stopped(StopReason::DiskLimitExceeded, why);
     }
     for path in shared.sandbox.commit_files() {
         let hint = "it was made or changed beside a granted file and was dropped; grant its folder to keep it";

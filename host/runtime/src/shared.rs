@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use capstan_policy::{GrantCheck, Limits, ProgramRequest};
-use capstan_sandbox::{ChildProcess, Sandbox, StepSandbox, User, find_user};
+use capstan_sandbox::{ChildProcess, DiskUsage, Sandbox, StepSandbox, User, find_user};
 use tokio::sync::{Notify, watch};
 
 use crate::bindings::capstan::host::types as wit;
 use crate::broker::{Broker, BrokerError};
 use crate::capability::secrets::Placeholders;
+use crate::disk::DiskWatch;
 use crate::network::ChildProxy;
 use crate::step::{
     ChildRecord, Denial, EventSink, OutputStream, StepContext, StepEvent, StopReason,
@@ -39,6 +40,9 @@ pub(crate) struct StepShared {
     pub(crate) proxy: tokio::sync::OnceCell<Option<ChildProxy>>,
     running: Mutex<Vec<Arc<ChildProcess>>>,
     owner: OnceLock<Option<User>>,
+    /// What the folders that the step shares with others held when it began.
+    pub(crate) disk_before: DiskUsage,
+    pub(crate) disk_watch: OnceLock<DiskWatch>,
     pub(crate) placeholders: Placeholders,
 }
 
@@ -76,6 +80,7 @@ impl StepShared {
         events: EventSink,
         cancel: watch::Receiver<bool>,
         sandbox: Arc<Sandbox>,
+        disk_before: DiskUsage,
     ) -> Self {
         let fuel = request.limits.fuel;
         Self {
@@ -102,6 +107,8 @@ impl StepShared {
             proxy: tokio::sync::OnceCell::new(),
             running: Mutex::new(Vec::new()),
             owner: OnceLock::new(),
+            disk_before,
+            disk_watch: OnceLock::new(),
             placeholders: Placeholders::default(),
         }
     }

@@ -36,7 +36,7 @@ mod worker;
 pub use child::{
     ChildCommand, ChildEnd, ChildProcess, Sandbox, Stdio, StepLoad, StepSandbox, StepUsage,
 };
-pub use disk::used_bytes;
+pub use disk::{DiskFolders, DiskUsage, Measured};
 pub use enforced::{Enforced, Enforcement};
 pub use error::SandboxError;
 pub use probe::{LayerSupport, Support, probe};

@@ -272,8 +272,10 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
     }
     if rustix::process::geteuid().is_root() || enforced.has(Layer::PidNamespace) {
         // In a user namespace of its own the worker held everything; now it needs what its children keep.
+        // And it looks at the open files of its children, whoever they run as, where nobody else's can be seen.
+        let looking = if alone { 1 << CAP_SYS_PTRACE } else { 0 };
         let errno = clone::drop_capabilities(
-            user::kept_capabilities(true) | 1 << CAP_SETPCAP,
+            user::kept_capabilities(true) | 1 << CAP_SETPCAP | looking,
             clone::bounding_set(),
         );
         if errno != 0 {
@@ -371,6 +373,7 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
 }
 
 const CAP_SETPCAP: u64 = 8;
+const CAP_SYS_PTRACE: u64 = 19;
 
 fn no_new_privs() -> Result<(), SandboxError> {
     // SAFETY: a plain system call.

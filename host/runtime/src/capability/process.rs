@@ -9,10 +9,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use capstan_policy::{FileAccess, Layer, SecretPlace};
-use capstan_sandbox::{
-    ChildCommand, ChildEnd, ChildProcess, SandboxError, Stdio, StepSandbox, used_bytes,
-};
+use capstan_policy::{FileAccess, SecretPlace};
+use capstan_sandbox::{ChildCommand, ChildEnd, ChildProcess, SandboxError, Stdio, StepSandbox};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
@@ -26,6 +24,7 @@ use crate::bindings::capstan::host::process::{
     Chunk, Command, EnvValue, ExitStatus, Host, HostChild, OutputTarget, Stdin, Usage,
 };
 use crate::bindings::capstan::host::types::{Error, OutputStream as WitStream};
+use crate::disk::DiskWatch;
 use crate::network::ChildProxy;
 use crate::runtime::StepState;
 use crate::shared::StepShared;
@@ -34,7 +33,7 @@ use crate::tariff;
 
 /// Captured output that the guest has not read yet; beyond it the child waits.
 const QUEUE_BYTES: u32 = 1 << 20;
-/// How often the limits that the kernel does not keep by itself are looked at.
+/// How often the use of processors, which the kernel does not limit by itself, is looked at.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 /// After a kill, how long to wait for the output to end.
 const KILL_GRACE: Duration = Duration::from_secs(1);
@@ -209,6 +208,7 @@ async fn start(shared: &Arc<StepShared>, command: Command) -> Result<Child, Erro
     drop(child);
     let process = Arc::new(process);
     shared.add_child(&process);
+    shared.disk_watch.get_or_init(|| DiskWatch::start(shared));
     Ok(Child {
         process,
         program,
@@ -571,21 +571,5 @@ fn watch(shared: &StepShared, process: &ChildProcess, charged: &mut u64) {
     if used > *charged {
         shared.charge((used - *charged) * tariff::CHILD_CPU_MILLISECOND);
         *charged = used;
-    }
-    let mut folders = vec![
-        shared.context.work_directory.as_str(),
-        shared.context.downloads_directory.as_str(),
-    ];
-    if shared.sandbox.enforced().has(Layer::MountNamespace) {
-        folders.push("/tmp");
-    }
-    if used_bytes(&folders) > shared.limits.disk_bytes {
-        shared.stop(
-            StopReason::DiskLimitExceeded,
-            format!(
-                "there are more than {} bytes in the step's private folders",
-                shared.limits.disk_bytes
-            ),
-        );
     }
 }
