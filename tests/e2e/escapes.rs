@@ -4,7 +4,9 @@
 use std::io::Write as _;
 use std::net::TcpListener;
 
-use crate::support::{Machine, has, shell_document, skips_without, skips_without_root};
+use crate::support::{
+    Machine, WITHOUT_NAMESPACES, has, shell_document, skips_without, skips_without_root,
+};
 
 /// The script must fail on its own, without the step being refused beforehand.
 #[track_caller]
@@ -395,21 +397,6 @@ fn the_profile_networked_reaches_public_addresses_only() {
     let denials = run.step(0)["denials"].to_string();
     assert!(denials.contains("169.254.169.254"), "{:#}", run.json);
 }
-
-/// Leaves for a user namespace that allows no more of them, as nobody in particular, and runs the rest.
-pub const WITHOUT_NAMESPACES: &str = r#"
-import ctypes, os, sys
-libc = ctypes.CDLL(None, use_errno=True)
-uid, gid = os.geteuid(), os.getegid()
-if libc.unshare(0x10000000) != 0:
-    sys.exit(77)
-for path, text in (("setgroups", "deny"), ("uid_map", f"1234 {uid} 1"), ("gid_map", f"1234 {gid} 1")):
-    with open("/proc/self/" + path, "w") as file:
-        file.write(text)
-with open("/proc/sys/user/max_user_namespaces", "w") as file:
-    file.write("0")
-os.execv(sys.argv[1], sys.argv[1:])
-"#;
 
 #[test]
 fn a_user_without_namespaces_is_confined_too_and_told_what_is_weaker() {

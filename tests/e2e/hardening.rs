@@ -47,7 +47,7 @@ impl Mode {
             Self::PlainUser => {
                 let mut command = Command::new("unshare");
                 command.args(["-m", "sh", "-c", without_groups, "sh"]);
-                command.args(["python3", "-c", crate::escapes::WITHOUT_NAMESPACES, binary]);
+                command.args(["python3", "-c", crate::support::WITHOUT_NAMESPACES, binary]);
                 command
             }
         };

@@ -9,6 +9,7 @@
 )]
 
 mod actions;
+mod boundaries;
 mod crash;
 mod downloads;
 mod escapes;
