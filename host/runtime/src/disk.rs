@@ -91,12 +91,15 @@ fn most(shared: &StepShared) -> u64 {
 }
 
 async fn walk(folders: DiskFolders, most: u64) -> Option<Measured> {
-    match folders.measure(FEW.min(most)) {
-        None if most > FEW => tokio::task::spawn_blocking(move || folders.measure(most))
-            .await
-            .unwrap_or(None),
-        measured => measured,
+    // How many files processes have open is not known beforehand.
+    if !folders.processes
+        && let Some(measured) = folders.measure(FEW.min(most))
+    {
+        return Some(measured);
     }
+    tokio::task::spawn_blocking(move || folders.measure(most))
+        .await
+        .unwrap_or(None)
 }
 
 /// The folders that the steps of a run share.
