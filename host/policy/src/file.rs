@@ -153,6 +153,17 @@ impl Policy {
         }
     }
 
+    /// Accepts that a layer is missing, where the file has no list of its own.
+    #[must_use]
+    pub fn accept_missing(mut self, layer: Layer) -> Self {
+        if self.may_lack.is_none() {
+            let mut accepted = self.profile.may_lack();
+            accepted.insert(layer);
+            self.may_lack = Some(accepted);
+        }
+        self
+    }
+
     /// What all steps of a run together may use; without `runLimits`, each step has its own limits alone.
     #[must_use]
     pub fn run_limits(&self) -> Limits {

@@ -360,7 +360,7 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
         enforced.set(
             layer,
             if left_out {
-                Enforcement::Missing("the policy names it in `mayLack`".into())
+                Enforcement::Missing("the policy accepts that (`mayLack`)".into())
             } else {
                 Enforcement::Full
             },
