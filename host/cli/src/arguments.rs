@@ -169,6 +169,13 @@ pub(crate) struct ExplainArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
     /// Check that no receipt was changed or removed.
+    ///
+    /// Receipts are chained by their hashes, the number and hash of the last one are kept beside them in
+    /// receipts.head, and each run keeps copies of its own: all of these are compared. A receipt that was missing when
+    /// the next one was written is told at every check from then on.
+    ///
+    /// Whoever can write all of these files can write another record that fits together, and no check of it will
+    /// tell. Against that helps a copy of the last hash (receipts.head) that is kept on another machine.
     Verify {
         /// The receipts [default: those of the state folder].
         file: Option<PathBuf>,

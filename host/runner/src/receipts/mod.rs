@@ -1,11 +1,13 @@
 //! Receipts: one line for each step attempt, each chained to the one before by its hash.
 //!
 //! A line that was changed, added or removed breaks the chain; the last lines cannot be cut off unseen because a
-//! second file keeps the number of lines and the last hash. That file is written after the line: a process that
-//! dies in between leaves a whole chain that is one line longer than it says, which is no harm.
+//! second file, the head, keeps the number of lines and the last hash. It is written after the line: a process that
+//! dies in between leaves a whole chain that is one line longer than it says, which is no harm. Whoever adds the next
+//! line compares the two first. If they disagree by more than that, the chain itself gets a line that says so, and
+//! is not whole ever after.
 //!
-//! The chain holds no secret. It shows damage and careless edits; who can write both files can write another
-//! chain, against which only a copy of the last hash, kept elsewhere, helps.
+//! The chain holds no secret. It shows damage and careless edits; who can write both files, and the copies beside the
+//! runs' journals, can write another chain, against which only a copy of the last hash, kept elsewhere, helps.
 
 mod body;
 
@@ -14,7 +16,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::error::RunnerError;
 
@@ -22,6 +24,8 @@ pub(crate) use body::{Attempt, body};
 
 /// What the first line has as the hash before it.
 const BEGINNING: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+/// The kind of a receipt that is for no step: the line before it is not the one that was written last.
+const BREAK: &str = "break";
 
 /// Why a file of receipts is not to be trusted.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +50,28 @@ pub enum ReceiptError {
         found: usize,
         /// Lines there should be.
         expected: usize,
+    },
+    /// Lines were missing at the end, or other ones there, when the next one was added.
+    #[error(
+        "line {line}: the chain was broken before it: {expected}, but {found} was found when it was written; lines were removed, added or written anew"
+    )]
+    Interrupted {
+        /// Counts from 1.
+        line: usize,
+        /// What the head said.
+        expected: String,
+        /// What the chain was.
+        found: String,
+    },
+    /// A run has a copy of a receipt that the chain does not have.
+    #[error(
+        "{copy}: receipt {number} of the run is not in the chain: it was removed or changed, here or there", copy = copy.display()
+    )]
+    Copy {
+        /// The run's copies.
+        copy: PathBuf,
+        /// The receipt's number.
+        number: usize,
     },
 }
 
@@ -73,6 +99,63 @@ fn line(number: u64, previous: &str, receipt: &Value, hash: &str) -> String {
     line
 }
 
+/// Number and hash of a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Mark {
+    number: u64,
+    hash: String,
+}
+
+impl Mark {
+    fn beginning() -> Self {
+        Self {
+            number: 0,
+            hash: BEGINNING.to_owned(),
+        }
+    }
+
+    /// What the head says; none when it is missing or damaged.
+    fn of_head(path: &Path) -> Option<Self> {
+        let text = std::fs::read_to_string(head(path)).ok()?;
+        let mut fields = text.split_whitespace();
+        Some(Self {
+            number: fields.next()?.parse().ok()?,
+            hash: fields.next()?.to_owned(),
+        })
+    }
+
+    fn keep(&self, path: &Path) -> io::Result<()> {
+        let heads = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(head(path))?;
+        heads.write_all_at(format!("{:020} {}\n", self.number, self.hash).as_bytes(), 0)
+    }
+
+    fn value(&self) -> Value {
+        json!({ "number": self.number, "hash": self.hash })
+    }
+}
+
+/// The end of a chain.
+struct Last {
+    mark: Mark,
+    /// The hash of the line before it.
+    previous: String,
+}
+
+impl Last {
+    /// Whether this is what was written last. A process that died after the line has not written the head.
+    fn is_expected(&self, kept: Option<&Mark>) -> bool {
+        kept.is_some_and(|kept| {
+            *kept == self.mark
+                || (kept.number + 1 == self.mark.number && kept.hash == self.previous)
+        })
+    }
+}
+
 /// Adds a receipt, and a copy of it to the second file. Processes that run at the same time take turns.
 pub(crate) fn append(
     path: &Path,
@@ -82,20 +165,25 @@ pub(crate) fn append(
     let add = || -> io::Result<()> {
         let mut file = open(path)?;
         rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
-        let (number, previous) = last(&mut file)?;
-        let number = number + 1;
-        let receipt = Value::Object(body);
-        let hash = hash_of(&previous, &receipt.to_string());
-        let line = line(number, &previous, &receipt, &hash);
-        file.write_all(line.as_bytes())?;
-        let heads = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(head(path))?;
-        heads.write_all_at(format!("{number:020} {hash}\n").as_bytes(), 0)?;
-        open(copy)?.write_all(line.as_bytes())
+        let last = last(&mut file)?;
+        let kept = Mark::of_head(path);
+        let mut mark = last.mark.clone();
+        if mark.number == 0 && kept.is_none() {
+            // The head is there before the first line, so that a line without one is no beginning.
+            mark.keep(path)?;
+        } else if !last.is_expected(kept.as_ref()) {
+            let receipt = json!({
+                "kind": BREAK,
+                "time": body.get("time").cloned().unwrap_or_default(),
+                "expected": kept.map(|kept| kept.value()),
+                "found": mark.value(),
+            });
+            mark = add_line(&mut file, path, &mark, &receipt)?.0;
+        }
+        let (_, line) = add_line(&mut file, path, &mark, &Value::Object(body))?;
+        let mut copies = open(copy)?;
+        cut_unfinished(&mut copies)?;
+        copies.write_all(line.as_bytes())
     };
     add().map_err(RunnerError::io(format!(
         "the receipts in {}",
@@ -103,8 +191,43 @@ pub(crate) fn append(
     )))
 }
 
-/// Number and hash of the last line. What a process that died left of a line is cut off.
-fn last(file: &mut File) -> io::Result<(u64, String)> {
+/// The line that follows another, written, and then the head.
+fn add_line(
+    file: &mut File,
+    path: &Path,
+    before: &Mark,
+    receipt: &Value,
+) -> io::Result<(Mark, String)> {
+    let mark = Mark {
+        number: before.number + 1,
+        hash: hash_of(&before.hash, &receipt.to_string()),
+    };
+    let line = line(mark.number, &before.hash, receipt, &mark.hash);
+    file.write_all(line.as_bytes())?;
+    mark.keep(path)?;
+    Ok((mark, line))
+}
+
+/// Cuts off what a process that died left of a line.
+fn cut_unfinished(file: &mut File) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    if length == 0 {
+        return Ok(());
+    }
+    let mut end = [0];
+    file.read_exact_at(&mut end, length - 1)?;
+    if end == *b"\n" {
+        return Ok(());
+    }
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_end(&mut bytes)?;
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n');
+    file.set_len(whole.map_or(0, |at| at as u64 + 1))
+}
+
+/// The last line. What a process that died left of a line is cut off.
+fn last(file: &mut File) -> io::Result<Last> {
     let length = file.seek(SeekFrom::End(0))?;
     let mut window = 8 << 10;
     loop {
@@ -128,11 +251,18 @@ fn last(file: &mut File) -> io::Result<(u64, String)> {
             file.set_len(from + whole as u64)?;
         }
         if whole == 0 {
-            return Ok((0, BEGINNING.to_owned()));
+            return Ok(Last {
+                mark: Mark::beginning(),
+                previous: String::new(),
+            });
         }
         let value: Value = serde_json::from_slice(&bytes[begin.unwrap_or(0)..whole])?;
-        return match (value["number"].as_u64(), value["hash"].as_str()) {
-            (Some(number), Some(hash)) => Ok((number, hash.to_owned())),
+        let text = |key: &str| value[key].as_str().map(str::to_owned);
+        return match (value["number"].as_u64(), text("hash"), text("previous")) {
+            (Some(number), Some(hash), Some(previous)) => Ok(Last {
+                mark: Mark { number, hash },
+                previous,
+            }),
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 "the last line is no receipt; keep the file and move it away",
@@ -141,22 +271,22 @@ fn last(file: &mut File) -> io::Result<(u64, String)> {
     }
 }
 
-/// Checks a file of receipts and returns how many there are.
+/// Checks a file of receipts, and the copies in the runs of its state folder against it, and returns how many
+/// receipts there are.
 ///
 /// # Errors
 /// The first line that does not fit.
 pub fn verify_receipts(path: &Path) -> Result<usize, ReceiptError> {
-    let bytes = std::fs::read(path)?;
-    let kept = std::fs::read_to_string(head(path)).unwrap_or_default();
-    let mut fields = kept.split_whitespace();
-    let kept = fields
-        .next()
-        .and_then(|number| number.parse::<usize>().ok())
-        .zip(fields.next());
+    let mut file = File::open(path)?;
+    // Nobody adds a line between the two; a file system that knows no locks has to do without.
+    let _ = rustix::fs::flock(&file, rustix::fs::FlockOperation::LockShared);
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let kept = Mark::of_head(path);
+    let mut lines = Vec::new();
     let mut previous = BEGINNING.to_owned();
-    let mut count = 0;
     for text in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let number = count + 1;
+        let number = lines.len() + 1;
         let broken = |why: &str| ReceiptError::Broken {
             line: number,
             why: why.to_owned(),
@@ -180,32 +310,112 @@ pub fn verify_receipts(path: &Path) -> Result<usize, ReceiptError> {
                 "its content does not have the hash that it says: it was changed",
             ));
         }
+        if value["receipt"]["kind"] == BREAK {
+            return Err(interrupted(number, &value["receipt"]));
+        }
         previous = hash;
-        count = number;
-        if let Some((last, kept)) = kept
-            && last == number
-            && kept != previous
+        lines.push(text);
+        if let Some(kept) = &kept
+            && kept.number == number as u64
+            && kept.hash != previous
         {
             return Err(broken(
                 "it is not the line that was written last: the lines were written anew",
             ));
         }
     }
-    match kept {
-        Some((number, _)) if number > count => Err(ReceiptError::Shortened {
-            found: count,
-            expected: number,
-        }),
-        // The first line may be there before the count is.
-        None if count > 1 => Err(ReceiptError::Broken {
-            line: count,
-            why: format!(
-                "whether it is the last one cannot be told: {} is missing or damaged",
-                head(path).display()
-            ),
-        }),
-        _ => Ok(count),
+    let count = lines.len();
+    match kept.map(|kept| usize::try_from(kept.number).unwrap_or(usize::MAX)) {
+        Some(number) if number > count => {
+            return Err(ReceiptError::Shortened {
+                found: count,
+                expected: number,
+            });
+        }
+        Some(number) if number + 1 < count => {
+            return Err(ReceiptError::Broken {
+                line: number + 2,
+                why: "it was not there when the last line was written: lines were added".into(),
+            });
+        }
+        None if count > 0 => {
+            return Err(ReceiptError::Broken {
+                line: count,
+                why: format!(
+                    "whether it is the last one cannot be told: {} is missing or damaged",
+                    head(path).display()
+                ),
+            });
+        }
+        _ => {}
     }
+    verify_copies(&path.with_file_name("runs"), &lines)?;
+    Ok(count)
+}
+
+/// What a receipt of a break says.
+fn interrupted(line: usize, receipt: &Value) -> ReceiptError {
+    let words = |mark: &Value, none: &str| {
+        let number = mark["number"].as_u64();
+        let hash = mark["hash"].as_str().unwrap_or_default();
+        number.map_or_else(
+            || none.to_owned(),
+            |number| format!("{number} lines, the last one with the hash {hash}"),
+        )
+    };
+    let expected = match words(&receipt["expected"], "") {
+        known if !known.is_empty() => format!("{known}, had been written"),
+        _ => "what had been written last could not be told, as the head was missing or damaged"
+            .to_owned(),
+    };
+    ReceiptError::Interrupted {
+        line,
+        expected,
+        found: words(&receipt["found"], "nothing"),
+    }
+}
+
+/// Every copy has to be in the chain. A process that died may have left a receipt without a copy, or an unfinished one.
+fn verify_copies(runs: &Path, lines: &[&[u8]]) -> Result<(), ReceiptError> {
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(runs)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    folders.sort();
+    for folder in folders {
+        let copy = folder.join("receipts.jsonl");
+        let bytes = match std::fs::read(&copy) {
+            Ok(bytes) => bytes,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for text in bytes
+            .split_inclusive(|byte| *byte == b'\n')
+            .filter(|text| text.ends_with(b"\n"))
+        {
+            let number = serde_json::from_slice::<Value>(text)
+                .ok()
+                .and_then(|value| usize::try_from(value["number"].as_u64()?).ok())
+                .unwrap_or(0);
+            let same = number
+                .checked_sub(1)
+                .and_then(|index| lines.get(index))
+                .is_some_and(|line| *line == text);
+            if !same {
+                return Err(ReceiptError::Copy { copy, number });
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -321,6 +531,80 @@ mod tests {
                 "cut at {length}"
             );
         }
+    }
+
+    #[test]
+    fn what_was_removed_before_the_next_line_shows_ever_after() {
+        // Lines left, whether the head is there.
+        for (left, with_head) in [(1, true), (0, true), (2, false), (1, false)] {
+            let folder = Folder::new();
+            let path = written(&folder, 3);
+            let text = fs::read_to_string(&path).unwrap();
+            let kept: String = text.split_inclusive('\n').take(left).collect();
+            fs::write(&path, kept).unwrap();
+            if !with_head {
+                fs::remove_file(head(&path)).unwrap();
+            }
+            assert!(verify_receipts(&path).is_err(), "{left} {with_head}");
+            for _ in 0..3 {
+                written(&folder, 1);
+                let error = verify_receipts(&path).unwrap_err();
+                assert!(
+                    matches!(error, ReceiptError::Interrupted { line, .. } if line == left + 1),
+                    "{left} {with_head}: {error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn lines_that_were_added_by_somebody_else_show() {
+        let folder = Folder::new();
+        let path = written(&folder, 2);
+        let count = fs::read(head(&path)).unwrap();
+        written(&folder, 2);
+        fs::write(head(&path), count).unwrap();
+        let error = verify_receipts(&path).unwrap_err();
+        assert!(
+            matches!(error, ReceiptError::Broken { line: 4, .. }),
+            "{error}"
+        );
+        written(&folder, 1);
+        let error = verify_receipts(&path).unwrap_err();
+        assert!(
+            matches!(error, ReceiptError::Interrupted { line: 5, .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_copies_of_the_runs_have_to_be_in_the_chain() {
+        let folder = Folder::new();
+        let path = folder.path().join("receipts.jsonl");
+        let run = |name: &str| {
+            let run = folder.path().join("runs").join(name);
+            fs::create_dir_all(&run).unwrap();
+            run.join("receipts.jsonl")
+        };
+        let (first, second) = (run("one"), run("two"));
+        append(&path, &first, receipt(1)).unwrap();
+        append(&path, &second, receipt(2)).unwrap();
+        // What a process that died left of a copy is no receipt.
+        let torn = fs::read_to_string(&first).unwrap();
+        fs::write(&first, format!("{torn}{}", &torn[..20])).unwrap();
+        assert_eq!(verify_receipts(&path).unwrap(), 2);
+        append(&path, &first, receipt(3)).unwrap();
+        assert_eq!(verify_receipts(&path).unwrap(), 3);
+
+        // The chain and its head, written anew without the second.
+        fs::remove_file(&path).unwrap();
+        fs::remove_file(head(&path)).unwrap();
+        append(&path, &run("three"), receipt(1)).unwrap();
+        let error = verify_receipts(&path).unwrap_err();
+        assert!(
+            matches!(&error, ReceiptError::Copy { copy, number: 3 } if *copy == first),
+            "{error}"
+        );
     }
 
     #[test]
