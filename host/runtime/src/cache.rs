@@ -1,10 +1,11 @@
 //! Compiled components on disk.
 //!
 //! A compiled component is native code, and loading one is as good as running it: the folder must belong to this
-//! user and be closed to all others, and only this program writes to it.
+//! user and be closed to all others, and only this program writes to it. Beside each file stands its SHA-256, so
+//! that what a full disk or a crash has left of one is compiled anew, and not tried again and again.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -64,10 +65,18 @@ impl CompileCache {
         &self.folder
     }
 
-    /// Whether the code of a component is there.
+    fn sum_of(&self, digest: &str) -> PathBuf {
+        self.path_of(digest).with_extension("sha256")
+    }
+
+    /// Whether the code of a component is there, whole and nobody else's.
     #[must_use]
     pub fn has(&self, digest: &str) -> bool {
-        self.path_of(digest).is_file()
+        let Ok(code) = read_own(&self.path_of(digest)) else {
+            return false;
+        };
+        read_own(&self.sum_of(digest))
+            .is_ok_and(|sum| sum == crate::component::digest(&code).as_bytes())
     }
 
     /// Keeps the code of a component: whole or not at all.
@@ -75,24 +84,130 @@ impl CompileCache {
     /// # Errors
     /// When it cannot be written.
     pub fn store(&self, digest: &str, code: &[u8]) -> Result<(), RuntimeError> {
-        let target = self.path_of(digest);
         let temporary = self
             .folder
             .join(format!(".{digest}-{}", std::process::id()));
-        let write = || -> std::io::Result<()> {
-            let mut file = fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&temporary)?;
-            file.write_all(code)?;
-            file.sync_data()?;
-            fs::rename(&temporary, &target)
-        };
-        write().map_err(|error| RuntimeError::Cache {
-            path: target,
-            why: error.to_string(),
-        })
+        let sum = crate::component::digest(code);
+        // Between the two there is a sum that does not fit, which is as good as none.
+        for (target, content) in [
+            (self.path_of(digest), code),
+            (self.sum_of(digest), sum.as_bytes()),
+        ] {
+            replace(&temporary, &target, content).map_err(|error| {
+                let _ = fs::remove_file(&temporary);
+                RuntimeError::Cache {
+                    path: target,
+                    why: match error.kind() {
+                        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => format!(
+                            "no space is left for {} bytes; make room in {}, or name a folder elsewhere in CAPSTAN_CACHE",
+                            content.len(),
+                            self.folder.display()
+                        ),
+                        _ => error.to_string(),
+                    },
+                }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The content of a file that belongs to this user and that others cannot write to.
+fn read_own(path: &Path) -> io::Result<Vec<u8>> {
+    let no_links = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let mut file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(no_links)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    let own = metadata.is_file()
+        && metadata.uid() == rustix::process::geteuid().as_raw()
+        && metadata.mode() & 0o022 == 0;
+    if !own {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let mut content = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    file.read_to_end(&mut content)?;
+    Ok(content)
+}
+
+fn replace(temporary: &Path, target: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(temporary)?;
+    file.write_all(content)?;
+    file.sync_data()?;
+    fs::rename(temporary, target)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::path::PathBuf;
+
+    use super::CompileCache;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("capstan-{name}-{}", std::process::id()));
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn code_that_is_damaged_or_open_to_others_is_not_there() {
+        let folder = Folder::new("damaged");
+        let cache = CompileCache::open(&folder.0).unwrap();
+        let code: Vec<u8> = (0..400_000_u32).map(|byte| byte.to_le_bytes()[0]).collect();
+        let path = cache.path_of("abc");
+        let mut flipped = code.clone();
+        flipped[200_000] ^= 1;
+        assert!(!cache.has("abc"));
+        for bad in [&code[..1000], &[][..], &flipped[..]] {
+            cache.store("abc", &code).unwrap();
+            assert!(cache.has("abc"));
+            fs::write(&path, bad).unwrap();
+            assert!(!cache.has("abc"), "{} bytes", bad.len());
+        }
+        cache.store("abc", &code).unwrap();
+        for (mode, there) in [(0o666, false), (0o620, false), (0o600, true)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(cache.has("abc"), there, "{mode:o}");
+        }
+        let elsewhere = folder.0.join("elsewhere");
+        fs::rename(&path, &elsewhere).unwrap();
+        symlink(&elsewhere, &path).unwrap();
+        assert!(!cache.has("abc"));
+        fs::remove_file(path.with_extension("sha256")).unwrap();
+        fs::rename(&elsewhere, &path).unwrap();
+        assert!(!cache.has("abc"));
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_nothing_is_left_on_it() {
+        let folder = Folder::new("full");
+        let cache = CompileCache::open(&folder.0).unwrap();
+        let temporary = folder.0.join(format!(".abc-{}", std::process::id()));
+        symlink("/dev/full", &temporary).unwrap();
+        let error = cache.store("abc", b"code").unwrap_err().to_string();
+        assert!(
+            error.contains("no space is left") && error.contains("CAPSTAN_CACHE"),
+            "{error}"
+        );
+        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0);
     }
 }

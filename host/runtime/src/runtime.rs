@@ -111,7 +111,8 @@ impl Runtime {
         }
         let path = self.cache.path_of(digest);
         // SAFETY: the file is in a folder that belongs to this user and that only this program writes to, and was
-        // made by this very version of the engine: `CompileCache::open` and the file's name see to both.
+        // made by this very version of the engine: `CompileCache::open` and the file's name see to both. That it is
+        // whole, the supervisor has seen.
         #[expect(unsafe_code, reason = "loading compiled code is what the cache is for")]
         let component = unsafe { Component::deserialize_file(&self.engine, &path) }
             .map_err(|error| RuntimeError::Component(format!("{}: {error:#}", path.display())))?;
