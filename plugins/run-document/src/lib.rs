@@ -1,8 +1,8 @@
 //! `aws:runDocument`.
 
 use capstan_sdk::{
-    Action, Context, Event, Failure, Outcome, Status, Value, control, files, input, input_text,
-    step,
+    Action, Context, Event, Failure, Outcome, Status, Value, control, files, input, step,
+    text_input,
 };
 
 struct RunDocument;
@@ -13,8 +13,8 @@ const RESTART: i32 = 194;
 
 impl Action for RunDocument {
     fn start(context: &Context, inputs: Value) -> Result<Outcome, Failure> {
-        let kind = input_text(&inputs, "documentType").unwrap_or_else(|| "SSMDocument".to_owned());
-        let path = input_text(&inputs, "documentPath")
+        let kind = text_input(&inputs, "documentType")?.unwrap_or_else(|| "SSMDocument".to_owned());
+        let path = text_input(&inputs, "documentPath")?
             .filter(|path| !path.is_empty())
             .ok_or_else(|| Failure::invalid("the step has no documentPath"))?;
         let (name, content) = match kind.as_str() {

@@ -13,6 +13,8 @@ struct RunPowerShellScript;
 
 fn run(context: &Context, inputs: &Value) -> Result<Outcome, Failure> {
     let lines = script::lines(inputs)?;
+    let directory = script::directory(context, inputs)?;
+    let environment = script::environment(context, inputs)?;
     if find("powershell").is_none() {
         return Err(Failure::failed(
             "PowerShell is not on this machine: there is no pwsh where it is usually installed; install the package powershell",
@@ -28,8 +30,8 @@ fn run(context: &Context, inputs: &Value) -> Result<Outcome, Failure> {
     let mut command = Command::new("powershell")
         .args(["-NoLogo", "-NonInteractive", "-f"])
         .arg(&path)
-        .current_dir(&script::directory(context, inputs));
-    for (name, value) in script::environment(context, inputs) {
+        .current_dir(&directory);
+    for (name, value) in environment {
         command = command.env(&name, value);
     }
     let status = command

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use capstan_sdk::process::{Command, ExitStatus};
-use capstan_sdk::{Context, Failure, Outcome, Status, Value, Wake, files, input, input_text, step};
+use capstan_sdk::{
+    Context, Failure, Outcome, Status, Value, Wake, files, input, input_text, step, text_input,
+};
 
 /// Seconds without a `timeoutSeconds`, or with one that is out of range: SSM passes over such a value.
 const DEFAULT_TIMEOUT: u64 = 3600;
@@ -16,6 +18,7 @@ const REBOOT: i32 = 194;
 /// Runs the script of a step.
 pub fn run(context: &Context, inputs: &Value) -> Result<Outcome, Failure> {
     let lines = lines(inputs)?;
+    let (directory, environment) = (directory(context, inputs)?, environment(context, inputs)?);
     let path = format!("{}/_script.sh", context.work_directory);
     files::write(&path, 0o700, format!("{}\n", lines.join("\n")).as_bytes())?;
     // What `sh -c PATH` comes to, without a shell that only waits: a first line with #! names the program that reads
@@ -28,8 +31,8 @@ pub fn run(context: &Context, inputs: &Value) -> Result<Outcome, Failure> {
     } else {
         Command::new("shell").arg(&path)
     }
-    .current_dir(&directory(context, inputs));
-    for (name, value) in environment(context, inputs) {
+    .current_dir(&directory);
+    for (name, value) in environment {
         command = command.env(&name, value);
     }
     let status = command
@@ -63,15 +66,15 @@ pub fn lines(inputs: &Value) -> Result<Vec<String>, Failure> {
 }
 
 /// Absolute as it is; relative or none is below the downloads folder, if that is there, else the work folder.
-pub fn directory(context: &Context, inputs: &Value) -> String {
-    let wanted = input_text(inputs, "workingDirectory").unwrap_or_default();
+pub fn directory(context: &Context, inputs: &Value) -> Result<String, Failure> {
+    let wanted = text_input(inputs, "workingDirectory")?.unwrap_or_default();
     if wanted.starts_with('/') {
         let trimmed = wanted.trim_end_matches('/');
-        return if trimmed.is_empty() {
+        return Ok(if trimmed.is_empty() {
             "/".to_owned()
         } else {
             trimmed.to_owned()
-        };
+        });
     }
     let downloads = if wanted.is_empty() {
         context.downloads_directory.clone()
@@ -82,10 +85,10 @@ pub fn directory(context: &Context, inputs: &Value) -> String {
             wanted.trim_matches('/')
         )
     };
-    match files::stat(&downloads) {
+    Ok(match files::stat(&downloads) {
         Ok(metadata) if metadata.kind == files::Kind::Directory => downloads,
         _ => context.work_directory.clone(),
-    }
+    })
 }
 
 /// Seconds.
@@ -96,20 +99,34 @@ pub fn timeout(inputs: &Value) -> u64 {
         .unwrap_or(DEFAULT_TIMEOUT)
 }
 
-/// The document's variables, then the step's own.
-pub fn environment(context: &Context, inputs: &Value) -> Vec<(String, String)> {
+/// The document's variables, then the step's own. A variable that is null is not set.
+pub fn environment(context: &Context, inputs: &Value) -> Result<Vec<(String, String)>, Failure> {
     let mut list = context.environment.clone();
-    if let Some(Value::Object(map)) = input(inputs, "environment") {
-        list.extend(map.iter().map(|(name, value)| {
-            (
-                name.clone(),
-                value
-                    .as_str()
-                    .map_or_else(|| value.to_string(), str::to_owned),
-            )
-        }));
-    }
-    list
+    list.extend(variables(inputs)?);
+    Ok(list)
+}
+
+fn variables(inputs: &Value) -> Result<Vec<(String, String)>, Failure> {
+    let map = match input(inputs, "environment") {
+        None => return Ok(Vec::new()),
+        Some(Value::String(text)) if text.is_empty() => return Ok(Vec::new()),
+        Some(Value::Object(map)) => map,
+        Some(_) => {
+            return Err(Failure::invalid(
+                "environment is a mapping of names to values, such as {LEVEL: high}",
+            ));
+        }
+    };
+    Ok(map
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| {
+            let value = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            (name.clone(), value)
+        })
+        .collect())
 }
 
 /// What the end of the script means.
@@ -143,5 +160,21 @@ pub fn outcome(status: ExitStatus, inputs: &Value) -> Outcome {
             step::print_error(&format!("failed to run commands: {what}\n"));
             Outcome::done(Status::Failed, 1)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_sdk::json;
+
+    use super::variables;
+
+    #[test]
+    fn variables_are_a_mapping_and_null_is_none() {
+        let inputs = json!({ "environment": { "A": "x", "B": null, "C": 1 } });
+        let found = variables(&inputs).unwrap();
+        assert_eq!(found, [("A".into(), "x".into()), ("C".into(), "1".into())]);
+        assert!(variables(&json!({ "environment": ["A=1"] })).is_err());
+        assert!(variables(&json!({})).unwrap().is_empty());
     }
 }

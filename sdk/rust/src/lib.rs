@@ -207,6 +207,20 @@ pub fn input_text(inputs: &Value, key: &str) -> Option<String> {
     }
 }
 
+/// The same for an input that has to be text: a list or a mapping is an error, and not passed over.
+///
+/// # Errors
+/// [`FailureKind::InvalidInput`].
+pub fn text_input(inputs: &Value, key: &str) -> Result<Option<String>, Failure> {
+    match input(inputs, key) {
+        Some(Value::Array(_)) => Err(Failure::invalid(format!("{key} is a text, and not a list"))),
+        Some(Value::Object(_)) => Err(Failure::invalid(format!(
+            "{key} is a text, and not a mapping"
+        ))),
+        _ => Ok(input_text(inputs, key)),
+    }
+}
+
 /// What [`action!`] exports.
 #[doc(hidden)]
 pub fn __answer(result: Result<Outcome, Failure>) -> Result<wit::Outcome, wit::Failure> {
