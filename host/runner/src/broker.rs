@@ -9,7 +9,7 @@ use capstan_policy::{GrantCheck, HostVerdict, SecretPlace};
 use capstan_runtime::network::connect_checked;
 use capstan_runtime::{
     Broker, BrokerError, ConnectRequest, Connected, DocumentRequest, DocumentResult,
-    ParameterValue, SignRequest,
+    ParameterValue, SignRequest, is_own_parameter,
 };
 
 use crate::credentials;
@@ -68,7 +68,8 @@ impl Broker for Supervisor {
 
     async fn parameter(&self, step: u64, name: &str) -> Result<ParameterValue, BrokerError> {
         let (session, rights) = self.step(step)?;
-        if !rights.component.allows_parameter(name) {
+        let allowed = rights.component.allows_parameter(name);
+        if !allowed && !is_own_parameter(name) {
             return Err(denied("parameters", name));
         }
         let found = session
@@ -77,6 +78,7 @@ impl Broker for Supervisor {
             .get(name)
             .map_err(|error| BrokerError::Io(error.to_string()))?;
         match found {
+            Some(_) if !allowed => Err(denied("parameters", name)),
             None => Err(BrokerError::NotFound(format!("the parameter {name}"))),
             Some(found) => match found.kind {
                 ParameterKind::String => Ok(ParameterValue::Text(found.value)),

@@ -27,6 +27,7 @@ pub use broker::{
     ParameterValue, SignRequest,
 };
 pub use cache::CompileCache;
+pub use capability::is_own_parameter;
 pub use component::{ComponentInfo, compile, digest, inspect};
 pub use error::RuntimeError;
 pub use runtime::Runtime;

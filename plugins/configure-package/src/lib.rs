@@ -6,8 +6,8 @@ mod repository;
 mod system;
 
 use capstan_sdk::{
-    Action, Context, Error, Event, Failure, Outcome, Value, input, input_text, parameters,
-    serde_json,
+    Action, Context, Error, Event, Failure, FailureKind, Outcome, Value, input, parameters,
+    serde_json, text_input,
 };
 
 use package::Wanted;
@@ -22,18 +22,9 @@ const SYSTEM: &str = "system";
 impl Action for ConfigurePackage {
     fn start(context: &Context, inputs: Value) -> Result<Outcome, Failure> {
         let wanted = wanted(&inputs)?;
-        let repository = match input_text(&inputs, "repository").filter(|text| !text.is_empty()) {
-            Some(repository) => repository,
-            None => match parameters::get(REPOSITORY_PARAMETER) {
-                Ok(parameters::Value::Text(repository)) => repository,
-                Ok(parameters::Value::TextList(_)) => {
-                    return Err(Failure::invalid(format!(
-                        "the parameter {REPOSITORY_PARAMETER} is a list; it names one repository"
-                    )));
-                }
-                Err(Error::NotFound(_) | Error::Denied(_)) => SYSTEM.to_owned(),
-                Err(error) => return Err(error.into()),
-            },
+        let repository = match text_input(&inputs, "repository")? {
+            Some(repository) if !repository.is_empty() => repository,
+            _ => repository_of_node()?,
         };
         if repository == SYSTEM {
             system::configure(&wanted)
@@ -47,15 +38,41 @@ impl Action for ConfigurePackage {
     }
 }
 
+/// What the node's parameter names; the system's packages if there is none. Whether a parameter of Capstan's own is
+/// set is no secret, and the host tells it also without a grant. So a denial is about one that is set, and is not
+/// passed over: the packages would come from somewhere else than the node's operator said.
+fn repository_of_node() -> Result<String, Failure> {
+    match parameters::get(REPOSITORY_PARAMETER) {
+        Ok(parameters::Value::Text(repository)) if repository.trim().is_empty() => {
+            Ok(SYSTEM.to_owned())
+        }
+        Ok(parameters::Value::Text(repository)) => Ok(repository),
+        Ok(parameters::Value::TextList(_)) => Err(Failure::invalid(format!(
+            "the parameter {REPOSITORY_PARAMETER} is a list; it names one repository"
+        ))),
+        Err(Error::NotFound(_)) => Ok(SYSTEM.to_owned()),
+        Err(Error::Denied(denial)) => Err(Failure {
+            kind: FailureKind::Denied,
+            message: format!(
+                "this node has a repository of its own in the parameter {REPOSITORY_PARAMETER}, which is not granted to this step; a policy grants it with {}, and the input `repository: {SYSTEM}` asks for the system's packages",
+                denial.hint
+            ),
+        }),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn wanted(inputs: &Value) -> Result<Wanted, Failure> {
-    let text = |key: &str| input_text(inputs, key).filter(|text| !text.is_empty());
-    let name = text("name").ok_or_else(|| Failure::invalid("the step has no name"))?;
+    let text = |key: &str| -> Result<_, Failure> {
+        Ok(text_input(inputs, key)?.filter(|text| !text.is_empty()))
+    };
+    let name = text("name")?.ok_or_else(|| Failure::invalid("the step has no name"))?;
     // `arn:aws:ssm:REGION:ACCOUNT:package/NAME` names the same as NAME.
     let name = match name.strip_prefix("arn:") {
         Some(arn) => arn.rsplit('/').next().unwrap_or(arn).to_owned(),
         None => name,
     };
-    let version = text("version").filter(|version| version != "latest");
+    let version = text("version")?.filter(|version| version != "latest");
     for (what, word) in [("name", Some(&name)), ("version", version.as_ref())] {
         if let Some(word) = word
             && !is_word(word)
@@ -65,7 +82,7 @@ fn wanted(inputs: &Value) -> Result<Wanted, Failure> {
             )));
         }
     }
-    let uninstall = match text("action").as_deref() {
+    let uninstall = match text("action")?.as_deref() {
         Some("Install") => false,
         Some("Uninstall") => true,
         Some(other) => {
@@ -75,7 +92,7 @@ fn wanted(inputs: &Value) -> Result<Wanted, Failure> {
         }
         None => return Err(Failure::invalid("the step has no action")),
     };
-    let in_place = match text("installationType").as_deref() {
+    let in_place = match text("installationType")?.as_deref() {
         None | Some("Uninstall and reinstall") => false,
         Some("In-place update") => true,
         Some(other) => {
@@ -84,7 +101,7 @@ fn wanted(inputs: &Value) -> Result<Wanted, Failure> {
             )));
         }
     };
-    if text("source").is_some() {
+    if text("source")?.is_some() {
         return Err(Failure::invalid(
             "source is not supported and must be empty; repository says where packages are",
         ));
@@ -119,6 +136,7 @@ fn arguments(inputs: &Value) -> Result<Vec<(String, String)>, Failure> {
         return Err(Failure::invalid("additionalArguments is a mapping"));
     };
     map.into_iter()
+        .filter(|(_, value)| !value.is_null())
         .map(|(name, value)| {
             if !name.starts_with("SSM_") {
                 return Err(Failure::invalid(format!(
@@ -156,6 +174,8 @@ mod tests {
             json!({ "name": "a b", "action": "Install" }),
             json!({ "name": "a", "action": "install" }),
             json!({ "name": "a", "action": "Install", "version": "1/2" }),
+            json!({ "name": "a", "action": "Install", "version": ["1.2"] }),
+            json!({ "name": { "a": 1 }, "action": "Install" }),
             json!({ "name": "a", "action": "Install", "additionalArguments": { "PATH": "/x" } }),
             json!({ "name": "a", "action": "Install", "source": "https://example.com/a.rpm" }),
         ] {

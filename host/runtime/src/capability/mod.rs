@@ -17,6 +17,8 @@ pub(crate) mod secrets;
 mod step;
 pub(crate) mod wasi_http;
 
+pub use parameters::is_own_parameter;
+
 use crate::bindings::capstan::host::types;
 use crate::runtime::StepState;
 
