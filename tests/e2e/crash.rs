@@ -416,3 +416,53 @@ fn a_year_passes_on_the_runners_own_clock() {
     let ended: jiff::Timestamp = result.ended_at.parse().unwrap();
     assert!(ended.duration_since(start).as_secs_f64() >= year);
 }
+
+#[test]
+fn a_damaged_compile_cache_is_made_anew() {
+    let machine = Machine::new();
+    let cache = machine.path("cache");
+    let run = || {
+        let document = machine.file("document.json", crate::support::shell_document("echo ran"));
+        let output = machine
+            .command()
+            .env("CAPSTAN_CACHE", &cache)
+            .args(["run", "--output", "json"])
+            .arg(document)
+            .output()
+            .unwrap();
+        let run = Run::of(output).success();
+        assert_eq!(run.stdout(0), "ran\n");
+    };
+    run();
+    let code = std::fs::read_dir(&cache)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|end| end == "cwasm"))
+        .unwrap();
+    let whole = std::fs::read(&code).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    for bad in [&[][..], &whole[..whole.len() / 2], &flipped] {
+        std::fs::write(&code, bad).unwrap();
+        run();
+        assert_eq!(std::fs::read(&code).unwrap().len(), whole.len());
+    }
+}
+
+#[test]
+fn receipts_that_are_removed_between_runs_show() {
+    let machine = Machine::new();
+    for _ in 0..2 {
+        machine.shell("true", &[]).success();
+    }
+    assert!(machine.capstan(["audit", "verify"]).status.success());
+    let path = machine.state().join("receipts.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let first = text.split_inclusive('\n').next().unwrap();
+    std::fs::write(&path, first).unwrap();
+    machine.shell("true", &[]).success();
+    let output = machine.capstan(["audit", "verify"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("line 2: the chain was broken"), "{told}");
+}

@@ -366,24 +366,52 @@ fn the_agent_is_updated_from_the_nodes_own_source_only() {
     ]);
     Run::of(output).expect(1, "Failed");
 
-    let program = b"the new program";
+    // What begins like a program for this machine.
+    let mut program = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0".to_vec();
+    program.extend(if cfg!(target_arch = "x86_64") {
+        [62, 0]
+    } else {
+        [183, 0]
+    });
+    program.extend(b"the new program");
+    let script = b"#!/bin/sh\n";
     let manifest = json!({ "version": "99.0.0", "files": {
-        format!("linux-{}", std::env::consts::ARCH): { "file": "capstan", "sha256": hex(program) } } });
+        format!("linux-{}", std::env::consts::ARCH): { "file": "capstan", "sha256": hex(&program) } } });
+    let mut other = manifest.clone();
+    other["files"][format!("linux-{}", std::env::consts::ARCH)] =
+        json!({ "file": "script", "sha256": hex(script) });
+    let served = program.clone();
     let server = HttpServer::start(move |request| match request.path.as_str() {
         "/update/manifest.json" => HttpResponse::ok(manifest.to_string()),
-        "/update/capstan" => HttpResponse::ok(*program),
+        "/update/other.json" => HttpResponse::ok(other.to_string()),
+        "/update/capstan" => HttpResponse::ok(served.clone()),
+        "/update/script" => HttpResponse::ok(*script),
         _ => HttpResponse::status(404),
     });
-    let put = machine.capstan([
-        "parameter",
-        "put",
-        "/capstan/update/source",
-        "--type",
-        "String",
-        "--value",
-        &server.url("/update/manifest.json"),
-    ]);
-    assert!(put.status.success());
+    let put = |file: &str| {
+        let put = machine.capstan([
+            "parameter",
+            "put",
+            "/capstan/update/source",
+            "--overwrite",
+            "--type",
+            "String",
+            "--value",
+            &server.url(file),
+        ]);
+        assert!(put.status.success(), "{put:?}");
+    };
+    put("/update/manifest.json");
+    // A source that is set and not granted is a refusal, and not an absence.
+    let run = Run::of(machine.capstan(["run", "--output", "json", "AWS-UpdateSSMAgent"]));
+    assert_ne!(run.code, 0, "{:#}", run.json);
+    assert!(
+        run.json
+            .to_string()
+            .contains("parameters: [\\\"/capstan/update/source\\\"]"),
+        "{:#}",
+        run.json
+    );
     let target = machine.file("bin/capstan", "the old program");
     let document = json!({
         "schemaVersion": "2.2",
@@ -393,17 +421,29 @@ fn the_agent_is_updated_from_the_nodes_own_source_only() {
         "version: 1\nrules:\n  - id: update\n    grants: {{ parameters: [/capstan/update/source], hosts: [\"{}\"], files: [{{ path: {}, access: [read, write, create, replace] }}] }}\n",
         server.url(""), target.display()
     ));
-    let run = machine
-        .run(
+    let update = || {
+        machine.run(
             &document.to_string(),
             &["--policy", &policy.display().to_string()],
         )
-        .success();
+    };
+    put("/update/other.json");
+    let run = update().expect(1, "Failed");
     assert!(
-        run.stdout(0).contains("Capstan 99.0.0 is at"),
+        run.json.to_string().contains("is no program for Linux"),
         "{:#}",
         run.json
     );
+    assert_eq!(std::fs::read(&target).unwrap(), b"the old program");
+    put("/update/manifest.json");
+    let run = update().success();
+    for words in [
+        "calls Capstan 99.0.0",
+        "it was not started",
+        &format!("was written to {}", target.display()),
+    ] {
+        assert!(run.stdout(0).contains(words), "{words}\n{:#}", run.json);
+    }
     assert_eq!(std::fs::read(&target).unwrap(), program);
 }
 
@@ -448,4 +488,45 @@ fn runs_that_install_take_turns() {
     assert!(second.wait().unwrap().success());
     // The second found it installed.
     assert_eq!(packages.log(), "validate.sh 1.0\nvalidate.sh 1.0\n");
+}
+
+#[test]
+fn the_repository_that_the_node_names_is_used_or_refused() {
+    let packages = Packages::new();
+    packages.publish("1.0", SCRIPTS);
+    let put = packages.machine.capstan([
+        "parameter",
+        "put",
+        "/capstan/packages/repository",
+        "--type",
+        "String",
+        "--value",
+        &packages.machine.path("repository").display().to_string(),
+    ]);
+    assert!(put.status.success());
+    let install = json!({ "action": "Install", "repository": "" });
+    // It is set, so that the system's packages are not what the operator wants.
+    let run = packages.configure(&install);
+    assert_ne!(run.code, 0, "{:#}", run.json);
+    assert!(
+        run.json
+            .to_string()
+            .contains("parameters: [\\\"/capstan/packages/repository\\\"]"),
+        "{:#}",
+        run.json
+    );
+    assert_eq!(packages.log(), "");
+    let policy = std::fs::read_to_string(&packages.policy).unwrap();
+    std::fs::write(
+        &packages.policy,
+        format!("{policy}      parameters: [/capstan/packages/repository]\n"),
+    )
+    .unwrap();
+    packages.configure(&install).success();
+    assert_eq!(packages.log(), "install.sh 1.0\nvalidate.sh 1.0\n");
+    // Nothing is asked for that is not granted.
+    let receipts =
+        std::fs::read_to_string(packages.machine.state().join("receipts.jsonl")).unwrap();
+    let last: Value = serde_json::from_str(receipts.lines().last().unwrap()).unwrap();
+    assert_eq!(last["receipt"]["denials"], json!([]), "{last:#}");
 }

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use capstan_sdk::s3::{Bucket, Location, explain};
-use capstan_sdk::{Context, Failure, Platform, download, files, http, serde_json};
+use capstan_sdk::download::{self, Part};
+use capstan_sdk::s3::{Bucket, Location};
+use capstan_sdk::{Context, Failure, Platform, files, http, serde_json};
 use serde::Deserialize;
 
 const MANIFEST_BYTES: usize = 4 << 20;
@@ -89,17 +90,15 @@ pub(crate) fn find(
             http::body(&response, MANIFEST_BYTES)?
         }
         Place::S3(bucket) => {
-            let response = bucket.get(&path, 0)?;
-            let status = response.status();
-            let body = http::body(&response, MANIFEST_BYTES)?;
-            if status != 200 {
+            let response = bucket.get(&path, &Part::whole())?;
+            if response.status() != 200 {
                 return Err(Failure::failed(format!(
                     "{}: {}",
                     bucket.url(&path),
-                    explain(status, &body)
+                    bucket.explain(&response)
                 )));
             }
-            body
+            http::body(&response, MANIFEST_BYTES)?
         }
     };
     let manifest: Manifest = serde_json::from_slice(&text)
@@ -152,7 +151,7 @@ impl Source {
         match &self.place {
             Place::S3(bucket) => bucket.download(&path, to, 0o600, Some(sha256)),
             Place::Web => {
-                let get = |from| http::send(&http::get_from(&path, from));
+                let get = |part: &Part| http::send(&http::get_part(&path, part));
                 download::to_file(&path, get, to, 0o600, Some(sha256))
             }
             Place::Folder => {

@@ -1,7 +1,7 @@
 //! `sourceType: Git`: a repository, with the machine's own git.
 
 use capstan_sdk::process::{Command, ExitStatus, OutputTarget, find};
-use capstan_sdk::{Context, Failure, Outcome, files};
+use capstan_sdk::{Context, Error, Failure, FailureKind, Outcome, files};
 
 use crate::source::{Revision, revision, secure};
 use crate::{done, folder};
@@ -33,19 +33,49 @@ pub(crate) fn fetch(
             "{folder} is not empty; git clones into an empty folder only"
         )));
     }
-    let mut arguments = vec!["clone", "--quiet", "--no-hardlinks"];
-    if let Revision::Branch(branch) = &revision {
-        arguments.extend(["--single-branch", "--branch", branch]);
-    }
-    arguments.extend(["--", &repository, &folder]);
-    run(text, &arguments)?;
-    if let Revision::Commit(commit) = &revision {
-        run(
-            text,
-            &["-C", &folder, "checkout", "--quiet", "--detach", commit],
-        )?;
+    may_remove(&folder)?;
+    // What is in the folder from here on is ours, and would be in the way of the next attempt.
+    if let Err(failure) = clone(text, &repository, &revision, &folder) {
+        for entry in files::list_directory(&folder)? {
+            files::remove(&format!("{folder}/{}", entry.name), true)?;
+        }
+        return Err(failure);
     }
     done(&folder)
+}
+
+/// Git puts its own files in place by way of others, which it removes. Asked before there is anything to clean up.
+fn may_remove(folder: &str) -> Result<(), Failure> {
+    match files::remove(&format!("{folder}/.git"), false) {
+        Err(Error::Denied(_)) => Err(Failure {
+            kind: FailureKind::Denied,
+            message: format!(
+                "git removes files of its own in {folder}, which is not granted to this step; a policy grants it with grants: {{ files: [{{ path: {folder}, access: read-write }}] }}"
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn clone(
+    text: &dyn Fn(&str) -> Option<String>,
+    repository: &str,
+    revision: &Revision,
+    folder: &str,
+) -> Result<(), Failure> {
+    let mut arguments = vec!["clone", "--quiet", "--no-hardlinks"];
+    if let Revision::Branch(branch) = revision {
+        arguments.extend(["--single-branch", "--branch", branch]);
+    }
+    arguments.extend(["--", repository, folder]);
+    run(text, &arguments)?;
+    if let Revision::Commit(commit) = revision {
+        run(
+            text,
+            &["-C", folder, "checkout", "--quiet", "--detach", commit],
+        )?;
+    }
+    Ok(())
 }
 
 fn is_web(repository: &str) -> bool {
@@ -62,7 +92,10 @@ fn run(text: &dyn Fn(&str) -> Option<String>, arguments: &[&str]) -> Result<(), 
         .stdout(OutputTarget::Step)
         .stderr(OutputTarget::Step);
     if let Some(user) = text("username") {
-        command = command.env("CAPSTAN_GIT_USER", user);
+        command = match secure(&user) {
+            Some(name) => command.env_secret("CAPSTAN_GIT_USER", name),
+            None => command.env("CAPSTAN_GIT_USER", user),
+        };
     }
     if let Some(password) = text("password") {
         let name = secure(&password).ok_or_else(|| {

@@ -1,9 +1,10 @@
 //! `sourceType: GitHub`: a file or folder of a repository, over GitHub's API for contents.
 
+use capstan_sdk::download::{self, Part};
 use capstan_sdk::http::{self, Authorization};
-use capstan_sdk::{Context, Failure, Outcome, Value, download, serde_json};
+use capstan_sdk::{Context, Failure, Outcome, Value, serde_json};
 
-use crate::source::{Revision, revision, secure};
+use crate::source::{Revision, no_sum, percent_encoded, revision, secure};
 use crate::{MODE, below, done, folder, place};
 
 const API: &str = "https://api.github.com";
@@ -21,6 +22,7 @@ pub(crate) fn fetch(
     context: &Context,
     text: &dyn Fn(&str) -> Option<String>,
     destination: &str,
+    sha256: Option<&str>,
 ) -> Result<Outcome, Failure> {
     let required =
         |key: &str| text(key).ok_or_else(|| Failure::invalid(format!("sourceInfo has no {key}")));
@@ -53,7 +55,9 @@ pub(crate) fn fetch(
     };
     let query = match revision(&text("getOptions").unwrap_or_default())? {
         Revision::Default => String::new(),
-        Revision::Branch(name) | Revision::Commit(name) => format!("?ref={name}"),
+        Revision::Branch(name) | Revision::Commit(name) => {
+            format!("?ref={}", percent_encoded(&name))
+        }
     };
     let api = text("apiUrl").unwrap_or_else(|| API.to_owned());
     let repository = Repository {
@@ -66,14 +70,15 @@ pub(crate) fn fetch(
     };
     match repository.list(path)? {
         Some(entries) => {
+            no_sum(sha256, "a folder")?;
             let folder = folder(context, destination)?;
             repository.folder(&entries, path, &folder, 0)?;
             done(&folder)
         }
         None => {
             let name = path.rsplit('/').next().unwrap_or(path);
-            let file = place(context, destination, name)?;
-            repository.file(path, &file)?;
+            let file = place(context, destination, name);
+            repository.file(path, &file, sha256)?;
             done(&file)
         }
     }
@@ -81,16 +86,7 @@ pub(crate) fn fetch(
 
 impl Repository {
     fn url(&self, path: &str) -> String {
-        let path: String = path
-            .bytes()
-            .map(|byte| match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                    char::from(byte).to_string()
-                }
-                other => format!("%{other:02X}"),
-            })
-            .collect();
-        format!("{}/{path}{}", self.contents, self.query)
+        format!("{}/{}{}", self.contents, percent_encoded(path), self.query)
     }
 
     /// The entries of a folder, none when the path is a file.
@@ -151,7 +147,7 @@ impl Repository {
                     let inner = self.list(path)?.unwrap_or_default();
                     self.folder(&inner, top, folder, depth + 1)?;
                 }
-                Some("file") => self.file(path, &below(folder, relative)?)?,
+                Some("file") => self.file(path, &below(folder, relative)?, None)?,
                 // Links and submodules have no content of their own.
                 _ => {}
             }
@@ -159,10 +155,10 @@ impl Repository {
         Ok(())
     }
 
-    fn file(&self, path: &str, to: &str) -> Result<(), Failure> {
+    fn file(&self, path: &str, to: &str, sha256: Option<&str>) -> Result<(), Failure> {
         let url = self.url(path);
-        let get = |from| {
-            let mut request = http::get_from(&url, from);
+        let get = |part: &Part| {
+            let mut request = http::get_part(&url, part);
             request.authorization = self.authorization.clone();
             request.headers.push((
                 "accept".to_owned(),
@@ -170,6 +166,6 @@ impl Repository {
             ));
             http::send(&request)
         };
-        download::to_file(&url, get, to, MODE, None)
+        download::to_file(&url, get, to, MODE, sha256)
     }
 }

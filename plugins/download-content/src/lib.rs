@@ -5,8 +5,9 @@ mod github;
 mod s3;
 mod source;
 
+use capstan_sdk::download::{self, Part};
 use capstan_sdk::{
-    Action, Context, Failure, Outcome, Value, control, download, files, http, input_text, step,
+    Action, Context, Failure, Outcome, Value, control, files, http, input_text, step, text_input,
 };
 
 struct DownloadContent;
@@ -16,11 +17,13 @@ const MODE: u32 = 0o700;
 
 impl Action for DownloadContent {
     fn start(context: &Context, inputs: Value) -> Result<Outcome, Failure> {
-        let kind = input_text(&inputs, "sourceType")
+        let kind = text_input(&inputs, "sourceType")?
             .ok_or_else(|| Failure::invalid("the step has no sourceType"))?;
         let info = source::info(&inputs)?;
         let text = |key: &str| input_text(&info, key).filter(|text| !text.is_empty());
-        let destination = input_text(&inputs, "destinationPath").unwrap_or_default();
+        let destination = text_input(&inputs, "destinationPath")?.unwrap_or_default();
+        let sha256 = source::sha256(text("sha256"), text("checksum"))?;
+        let sha256 = sha256.as_deref();
         match kind.as_str() {
             "HTTP" => {
                 let url = text("url").ok_or_else(|| Failure::invalid("sourceInfo has no url"))?;
@@ -31,23 +34,24 @@ impl Action for DownloadContent {
                     context,
                     &destination,
                     source::file_name(&url).unwrap_or("download"),
-                )?;
-                let get = |from| {
-                    let mut request = http::get_from(&url, from);
+                );
+                let get = |part: &Part| {
+                    let mut request = http::get_part(&url, part);
                     request.authorization = authorization.clone();
                     http::send(&request)
                 };
-                download::to_file(&url, get, &path, MODE, text("sha256").as_deref())?;
+                download::to_file(&url, get, &path, MODE, sha256)?;
                 done(&path)
             }
             "S3" => {
                 let given =
                     text("path").ok_or_else(|| Failure::invalid("sourceInfo has no path"))?;
-                s3::fetch(context, &given, &destination, text("sha256").as_deref())
+                s3::fetch(context, &given, &destination, sha256)
             }
             "SSMDocument" => {
                 let name =
                     text("name").ok_or_else(|| Failure::invalid("sourceInfo has no name"))?;
+                source::no_sum(sha256, "a stored document")?;
                 let content = control::get_document(&name)?;
                 let plain = name
                     .rsplit('/')
@@ -56,12 +60,18 @@ impl Action for DownloadContent {
                     .split(':')
                     .next()
                     .unwrap_or(&name);
-                let path = place(context, &destination, &format!("{plain}.json"))?;
+                let path = place(context, &destination, &format!("{plain}.json"));
                 files::write(&path, MODE, content.as_bytes())?;
                 done(&path)
             }
-            "Git" => git::fetch(context, &text, &destination),
-            "GitHub" => github::fetch(context, &text, &destination),
+            "Git" => {
+                source::no_sum(
+                    sha256,
+                    "a repository; getOptions: commitID:HASH fixes its content",
+                )?;
+                git::fetch(context, &text, &destination)
+            }
+            "GitHub" => github::fetch(context, &text, &destination, sha256),
             other => Err(Failure::invalid(format!(
                 "there is no source type {other}; there are HTTP, S3, SSMDocument, GitHub and Git, written just so"
             ))),
@@ -96,7 +106,7 @@ fn folder(context: &Context, destination: &str) -> Result<String, Failure> {
     Ok(path.to_owned())
 }
 
-/// A file below a folder by a relative path from outside, its folder made.
+/// A file below a folder by a relative path from outside.
 fn below(folder: &str, relative: &str) -> Result<String, Failure> {
     let bad = relative
         .split('/')
@@ -107,32 +117,21 @@ fn below(folder: &str, relative: &str) -> Result<String, Failure> {
             "`{relative}` is no path below a folder"
         )));
     }
-    let path = format!("{folder}/{relative}");
-    if let Some((parent, _)) = path.rsplit_once('/')
-        && files::stat(parent).is_err()
-    {
-        files::create_directory(parent)?;
-    }
-    Ok(path)
+    Ok(format!("{folder}/{relative}"))
 }
 
-/// The file that a download becomes, its folder made.
-fn place(context: &Context, destination: &str, name: &str) -> Result<String, Failure> {
+/// The file that a download becomes. Its folder is made when the file is: it need not be granted if it is there.
+fn place(context: &Context, destination: &str, name: &str) -> String {
     let absolute = absolute(context, destination);
     let folder = absolute.trim_end_matches('/');
     let is_folder = destination.is_empty()
         || destination.ends_with('/')
         || files::stat(folder).is_ok_and(|metadata| metadata.kind == files::Kind::Directory);
-    let path = if is_folder {
+    if is_folder {
         format!("{folder}/{name}")
     } else {
-        absolute.clone()
-    };
-    let parent = path.rsplit_once('/').map_or("/", |(parent, _)| parent);
-    if !parent.is_empty() && files::stat(parent).is_err() {
-        files::create_directory(parent)?;
+        absolute
     }
-    Ok(path)
 }
 
 capstan_sdk::action!(DownloadContent, "../manifest.json");

@@ -17,11 +17,16 @@ pub(crate) fn fetch(
     }
     let bucket = Bucket::of(&location);
     let prefix = format!("{}/", location.key.trim_end_matches('/'));
-    // Whoever may read one object need not be allowed to list the bucket: then it is an object.
-    let listed = match bucket.list(&prefix) {
-        Ok(keys) => keys,
-        Err(error) if location.key.ends_with('/') => return Err(error),
-        Err(_) => Vec::new(),
+    // Whoever may read one object need not be allowed to list the bucket: then it is an object. What has a version
+    // is one as well.
+    let listed = if location.version.is_some() {
+        Vec::new()
+    } else {
+        match bucket.list(&prefix) {
+            Ok(keys) => keys,
+            Err(error) if location.key.ends_with('/') => return Err(error),
+            Err(_) => Vec::new(),
+        }
     };
     let keys: Vec<&String> = listed.iter().filter(|key| !key.ends_with('/')).collect();
     if keys.is_empty() && location.key.ends_with('/') {
@@ -29,15 +34,11 @@ pub(crate) fn fetch(
     }
     if keys.is_empty() {
         let name = source::file_name(&location.key).or_else(|| location.key.rsplit('/').next());
-        let path = place(context, destination, name.unwrap_or("download"))?;
+        let path = place(context, destination, name.unwrap_or("download"));
         bucket.download(&location.key, &path, MODE, sha256)?;
         return done(&path);
     }
-    if sha256.is_some() {
-        return Err(Failure::invalid(
-            "sha256 is for one object, and this is a folder of them",
-        ));
-    }
+    source::no_sum(sha256, "a folder")?;
     let folder = folder(context, destination)?;
     for key in &keys {
         let path = below(&folder, &key[prefix.len()..])?;

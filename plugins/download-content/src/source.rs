@@ -1,7 +1,7 @@
 //! What is downloaded, from the inputs.
 
 use capstan_sdk::http::Authorization;
-use capstan_sdk::{Failure, Value, input, serde_json};
+use capstan_sdk::{Failure, Value, input, secrets, serde_json};
 
 /// `sourceInfo`, which is a mapping or JSON text of one.
 pub(crate) fn info(inputs: &Value) -> Result<Value, Failure> {
@@ -11,11 +11,59 @@ pub(crate) fn info(inputs: &Value) -> Result<Value, Failure> {
         Some(value) => value.clone(),
         None => return Err(Failure::invalid("the step has no sourceInfo")),
     };
-    if value.is_object() {
-        Ok(value)
-    } else {
-        Err(Failure::invalid("sourceInfo is a mapping"))
+    let Value::Object(map) = &value else {
+        return Err(Failure::invalid("sourceInfo is a mapping"));
+    };
+    // A value that is passed over may be the one that was to protect the download.
+    match map
+        .iter()
+        .find(|(_, value)| value.is_array() || value.is_object())
+    {
+        Some((key, _)) => Err(Failure::invalid(format!(
+            "{key} in sourceInfo is a text, and not a list or mapping"
+        ))),
+        None => Ok(value),
     }
+}
+
+/// The SHA-256 that the content is to have, which some write as `checksum`.
+pub(crate) fn sha256(
+    sha256: Option<String>,
+    checksum: Option<String>,
+) -> Result<Option<String>, Failure> {
+    let Some(given) = sha256.or(checksum) else {
+        return Ok(None);
+    };
+    let digits = given.strip_prefix("sha256:").unwrap_or(&given);
+    if digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        Ok(Some(digits.to_owned()))
+    } else {
+        Err(Failure::invalid(format!(
+            "`{given}` is no SHA-256: it has 64 hexadecimal digits"
+        )))
+    }
+}
+
+/// Refuses a sum that nothing would be compared with.
+pub(crate) fn no_sum(sha256: Option<&str>, what: &str) -> Result<(), Failure> {
+    match sha256 {
+        Some(_) => Err(Failure::invalid(format!(
+            "sha256 is for one file, and this is {what}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// As a part of a URL's path or query.
+pub(crate) fn percent_encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect()
 }
 
 /// Plain HTTP is only for those who say so.
@@ -104,6 +152,11 @@ pub(crate) fn authorization(
                     "the password is a reference to a SecureString: {{ssm-secure:NAME}}",
                 )
             })?;
+            // The host puts the value in the place of a placeholder.
+            let user = match secure(&user) {
+                Some(name) => secrets::get(name)?,
+                None => user,
+            };
             let pair = (user, name.to_owned());
             Ok(if kind == "Basic" {
                 Authorization::Basic(pair)
@@ -119,7 +172,25 @@ pub(crate) fn authorization(
 
 #[cfg(test)]
 mod tests {
-    use super::{Revision, file_name, revision, secure};
+    use super::{Revision, file_name, info, percent_encoded, revision, secure, sha256};
+    use capstan_sdk::json;
+
+    #[test]
+    fn nothing_in_the_source_is_passed_over() {
+        assert!(info(&json!({ "sourceInfo": { "url": "u", "sha256": ["a"] } })).is_err());
+        assert!(info(&json!({ "sourceInfo": "{\"url\": {}}" })).is_err());
+        assert!(info(&json!({ "sourceInfo": { "url": "u", "allow": true } })).is_ok());
+        let sum = "ab".repeat(32);
+        assert_eq!(sha256(Some(sum.clone()), None).unwrap(), Some(sum.clone()));
+        let prefixed = format!("sha256:{sum}");
+        assert_eq!(sha256(None, Some(prefixed)).unwrap(), Some(sum));
+        assert!(sha256(None, Some("d41d8cd98f00b204e9800998ecf8427e".into())).is_err());
+    }
+
+    #[test]
+    fn odd_names_of_branches_stay_one_value() {
+        assert_eq!(percent_encoded("fix#1+x/y"), "fix%231%2Bx/y");
+    }
 
     #[test]
     fn names_come_from_the_end_of_a_path() {

@@ -3,9 +3,10 @@
 //! The operator names the update source in the parameter `/capstan/update/source`: the URL of a JSON text
 //! `{"version": "1.2.3", "files": {"linux-x86_64": {"file": "capstan", "sha256": "…"}}}`, with the files beside it.
 
+use capstan_sdk::download::{self, Part};
 use capstan_sdk::{
-    Action, Context, Error, Failure, Outcome, Value, download, http, input_text, parameters,
-    serde_json, step,
+    Action, Context, Error, Failure, Outcome, Platform, Value, files, http, parameters, serde_json,
+    step, text_input,
 };
 
 struct UpdateAgent;
@@ -18,10 +19,12 @@ const MANIFEST_BYTES: usize = 1 << 20;
 
 impl Action for UpdateAgent {
     fn start(context: &Context, inputs: Value) -> Result<Outcome, Failure> {
-        let text = |key: &str| input_text(&inputs, key).filter(|text| !text.is_empty());
-        let agent = text("agentName").unwrap_or_else(|| "amazon-ssm-agent".to_owned());
-        let target = text("targetVersion").filter(|version| version != "latest");
-        let downgrade = text("allowDowngrade").is_some_and(|word| word == "true");
+        let text = |key: &str| -> Result<_, Failure> {
+            Ok(text_input(&inputs, key)?.filter(|text| !text.is_empty()))
+        };
+        let agent = text("agentName")?.unwrap_or_else(|| "amazon-ssm-agent".to_owned());
+        let target = text("targetVersion")?.filter(|version| version != "latest");
+        let downgrade = text("allowDowngrade")?.is_some_and(|word| word == "true");
         step::print(&format!(
             "This node's agent is Capstan {OWN_VERSION}; {agent} is not what runs its documents.\n"
         ));
@@ -32,14 +35,15 @@ impl Action for UpdateAgent {
                     "the parameter {SOURCE_PARAMETER} is a list; it names one URL"
                 )));
             }
-            Err(Error::NotFound(_) | Error::Denied(_)) => {
+            // The host tells also without a grant that there is none; a denial is about a source that is set.
+            Err(Error::NotFound(_)) => {
                 return match target {
                     Some(target) if target != OWN_VERSION => Err(Failure::failed(format!(
-                        "version {target} cannot be had: the node has no update source (the parameter {SOURCE_PARAMETER}, granted to this step)"
+                        "version {target} cannot be had: the node has no update source (the parameter {SOURCE_PARAMETER})"
                     ))),
                     _ => {
                         step::print(&format!(
-                            "Nothing was updated: the node has no update source (the parameter {SOURCE_PARAMETER}, granted to this step).\n"
+                            "Nothing was updated: the node has no update source (the parameter {SOURCE_PARAMETER}).\n"
                         ));
                         Ok(Outcome::success())
                     }
@@ -87,14 +91,81 @@ impl Action for UpdateAgent {
         };
         let folder = source.rsplit_once('/').map_or("", |(folder, _)| folder);
         let url = format!("{folder}/{file}");
-        let program = text("program").unwrap_or_else(|| PROGRAM.to_owned());
-        let get = |from| http::send(&http::get_from(&url, from));
-        download::to_file(&url, get, &program, 0o755, Some(sha256))?;
+        let named = text("program")?;
+        let program = named.as_deref().unwrap_or(PROGRAM);
+        // Looked at before it takes the place of the old one.
+        let new = format!("{}/capstan.new", context.work_directory);
+        let get = |part: &Part| http::send(&http::get_part(&url, part));
+        download::to_file(&url, get, &new, 0o700, Some(sha256))?;
+        let checked = match look(&files::read(&new, 0, HEADER as u32)?, &context.platform) {
+            Ok(checked) => checked,
+            Err(why) => {
+                return Err(Failure::failed(format!(
+                    "{url} {why}; {program} is as it was"
+                )));
+            }
+        };
+        put(&new, program)?;
         step::print(&format!(
-            "Capstan {version} is at {program}; what is started from now on runs it, and this run goes on with {OWN_VERSION}.\n"
+            "{url}, which {source} calls Capstan {version}, was written to {program}. Checked were {checked}; it was not started, so its version is the source's word.\nThis run goes on with {OWN_VERSION}.{}\n",
+            if named.is_some() {
+                ""
+            } else {
+                " If the node's Capstan is started from another file, that one is as it was: the input `program` names the file to replace."
+            }
         ));
         Ok(Outcome::success())
     }
+}
+
+/// How much of a file tells what it is.
+const HEADER: usize = 20;
+
+/// Whether a file begins like a program for this machine; what was checked, in words.
+fn look(header: &[u8], platform: &Platform) -> Result<String, String> {
+    if platform.kind != "linux" {
+        return Ok("its SHA-256".to_owned());
+    }
+    // The class and order of bytes, and the machine, as the header of ELF has them.
+    let machine: Option<u16> = match platform.architecture.as_str() {
+        "x86_64" => Some(62),
+        "aarch64" => Some(183),
+        _ => None,
+    };
+    let Some((ident, rest)) = header.split_first_chunk::<16>() else {
+        return Err("is too short for a program".to_owned());
+    };
+    if !ident.starts_with(b"\x7fELF") {
+        return Err("is no program for Linux".to_owned());
+    }
+    match (machine, rest) {
+        (Some(machine), [_, _, low, high, ..]) if u16::from_le_bytes([*low, *high]) != machine => {
+            Err(format!(
+                "is a program for another machine than {}",
+                platform.architecture
+            ))
+        }
+        _ => Ok(format!(
+            "its SHA-256, and that it is a program for Linux on {}",
+            platform.architecture
+        )),
+    }
+}
+
+/// Puts the new program in its place.
+fn put(new: &str, program: &str) -> Result<(), Failure> {
+    let (writer, _) = files::create_with_folder(program, 0o755, None)?;
+    let mut at = 0;
+    loop {
+        let part = files::read(new, at, 1 << 20)?;
+        if part.is_empty() {
+            break;
+        }
+        at += part.len() as u64;
+        writer.write(&part)?;
+    }
+    writer.commit()?;
+    Ok(files::remove(new, false)?)
 }
 
 /// A version's numbers, for comparing.
@@ -109,7 +180,29 @@ capstan_sdk::action!(UpdateAgent, "../manifest.json");
 
 #[cfg(test)]
 mod tests {
-    use super::numbers;
+    use capstan_sdk::Platform;
+
+    use super::{look, numbers};
+
+    #[test]
+    fn a_file_is_looked_at_before_it_replaces_the_program() {
+        let platform = Platform {
+            kind: "linux".into(),
+            name: "debian".into(),
+            version: "12".into(),
+            architecture: "x86_64".into(),
+        };
+        let elf = |machine: u8| {
+            let mut header = b"\x7fELF\x02\x01\x01".to_vec();
+            header.resize(16, 0);
+            header.extend([3, 0, machine, 0]);
+            header
+        };
+        assert!(look(&elf(62), &platform).unwrap().contains("x86_64"));
+        assert!(look(&elf(183), &platform).is_err());
+        assert!(look(b"#!/bin/sh\nexec something", &platform).is_err());
+        assert!(look(b"", &platform).is_err());
+    }
 
     #[test]
     fn versions_compare_by_number() {

@@ -7,12 +7,32 @@ pub use crate::__private::capstan::host::files::{
     set_mode, stat,
 };
 
-/// Puts a file in its place, whole or not at all.
+/// Opens a writer as `create` does, and makes the file's folder if it is missing. A folder that is there is not asked
+/// for: the file alone may be granted.
+///
+/// # Errors
+/// When the file, or a folder that has to be made, is not granted, or the disk fails.
+pub fn create_with_folder(
+    path: &str,
+    mode: u32,
+    resume: Option<&str>,
+) -> Result<(Writer, u64), Error> {
+    match create(path, mode, resume) {
+        Err(Error::NotFound(_)) => {
+            let folder = path.rsplit_once('/').map_or("/", |(folder, _)| folder);
+            create_directory(folder)?;
+            create(path, mode, resume)
+        }
+        result => result,
+    }
+}
+
+/// Puts a file in its place, whole or not at all, and makes its folder if it is missing.
 ///
 /// # Errors
 /// When it is not granted or the disk fails.
 pub fn write(path: &str, mode: u32, content: &[u8]) -> Result<(), Error> {
-    let (writer, _) = create(path, mode, None)?;
+    let (writer, _) = create_with_folder(path, mode, None)?;
     writer.write(content)?;
     writer.commit()
 }

@@ -1,6 +1,7 @@
 //! HTTP requests, made and signed by the host.
 
 use crate::Error;
+use crate::download::Part;
 
 pub use crate::__private::capstan::host::http::{
     Authorization, Request, Response, aws_endpoint, aws_region, send,
@@ -20,15 +21,11 @@ pub fn get(url: &str) -> Request {
     }
 }
 
-/// The same from a byte on.
+/// The same for a part of what is there.
 #[must_use]
-pub fn get_from(url: &str, from: u64) -> Request {
+pub fn get_part(url: &str, part: &Part) -> Request {
     let mut request = get(url);
-    if from > 0 {
-        request
-            .headers
-            .push(("range".to_owned(), format!("bytes={from}-")));
-    }
+    part.ask(&mut request);
     request
 }
 

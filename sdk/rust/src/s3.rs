@@ -8,8 +8,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
+use crate::download::{self, Part};
 use crate::http::{self, Authorization, Request, Response};
-use crate::{Error, Failure, download};
+use crate::{Error, Failure};
 
 /// What of a key stays as it is in a URL.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC
@@ -22,6 +23,8 @@ const KEY: &AsciiSet = &NON_ALPHANUMERIC
 const QUERY: &AsciiSet = &KEY.add(b'/');
 /// A listing holds a thousand keys at most.
 const LISTING_BYTES: usize = 8 << 20;
+/// The explanation of an error is shorter.
+const ERROR_BYTES: usize = 64 << 10;
 
 /// A place in S3.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,18 +35,34 @@ pub struct Location {
     pub key: String,
     /// The region that the URL names.
     pub region: Option<String>,
+    /// The version of the object, where the URL names one.
+    pub version: Option<String>,
     /// The URL of the bucket, without a slash at its end.
     base: String,
 }
 
 impl Location {
     /// From `https://BUCKET.s3.REGION.amazonaws.com/KEY`, `https://s3.REGION.amazonaws.com/BUCKET/KEY` or
-    /// `s3://BUCKET/KEY`.
+    /// `s3://BUCKET/KEY`, each with `?versionId=VERSION` or without.
     ///
     /// # Errors
     /// When it is none of these.
     pub fn parse(url: &str) -> Result<Self, Failure> {
         let bad = || Failure::invalid(format!("{url} is no URL of an object in S3"));
+        let whole = url;
+        let (url, version) = match url.split_once("?versionId=") {
+            Some((url, version)) => (url, Some(version)),
+            None => (url, None),
+        };
+        let query = version.map_or_else(
+            || url.starts_with("https://") && url.contains('?'),
+            |version| version.is_empty() || version.contains(['&', '#', '?']),
+        );
+        if query {
+            return Err(Failure::invalid(format!(
+                "{whole}: nothing but `?versionId=VERSION` can follow the key of an object; a question mark in a key is written %3F"
+            )));
+        }
         let parts = if let Some(rest) = url.strip_prefix("s3://") {
             let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
             let base = format!("https://{bucket}.s3.amazonaws.com");
@@ -65,6 +84,10 @@ impl Location {
         };
         let (bucket, key, region, base) = parts;
         let key = percent_decode_str(key).decode_utf8().map_err(|_| bad())?;
+        let version = version
+            .map(|version| percent_decode_str(version).decode_utf8())
+            .transpose()
+            .map_err(|_| bad())?;
         if bucket.is_empty() {
             return Err(bad());
         }
@@ -72,6 +95,7 @@ impl Location {
             bucket: bucket.to_owned(),
             key: key.into_owned(),
             region,
+            version: version.map(Into::into),
             base,
         })
     }
@@ -98,9 +122,17 @@ pub struct Bucket {
     name: String,
     base: RefCell<String>,
     region: RefCell<String>,
+    version: Option<String>,
     /// The operator's own endpoint, which knows no other regions.
     fixed: bool,
-    signed: Cell<bool>,
+    unsigned: Cell<Option<Unsigned>>,
+}
+
+/// Why requests are not signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unsigned {
+    NotGranted,
+    NoCredentials,
 }
 
 impl Bucket {
@@ -121,23 +153,40 @@ impl Bucket {
             name: location.bucket.clone(),
             base: RefCell::new(base),
             region: RefCell::new(region),
+            version: location.version.clone(),
             fixed: endpoint.is_some(),
-            signed: Cell::new(true),
+            unsigned: Cell::new(None),
         }
     }
 
     /// The URL of an object.
     #[must_use]
     pub fn url(&self, key: &str) -> String {
-        format!("{}/{}", self.base.borrow(), utf8_percent_encode(key, KEY))
+        let url = format!("{}/{}", self.base.borrow(), utf8_percent_encode(key, KEY));
+        match &self.version {
+            Some(version) => format!("{url}?versionId={}", utf8_percent_encode(version, QUERY)),
+            None => url,
+        }
     }
 
-    /// Asks for an object, from a byte on.
+    /// Asks for an object, or a part of it.
     ///
     /// # Errors
     /// When the request is not granted or the network fails. Statuses of the server are no errors here.
-    pub fn get(&self, key: &str, from: u64) -> Result<Response, Error> {
-        self.send(|| http::get_from(&self.url(key), from))
+    pub fn get(&self, key: &str, part: &Part) -> Result<Response, Error> {
+        self.send(|| http::get_part(&self.url(key), part))
+    }
+
+    /// What a response that is no success means, with the reason that the server gives in its body.
+    #[must_use]
+    pub fn explain(&self, response: &Response) -> String {
+        // Without a body that can be read there is still the status.
+        let body = http::body(response, ERROR_BYTES).unwrap_or_default();
+        with_reason(
+            explain(response.status(), &body),
+            response.status(),
+            self.unsigned.get(),
+        )
     }
 
     /// The keys that begin with a text, in order.
@@ -164,15 +213,14 @@ impl Bucket {
                 }
                 http::get(&url)
             })?;
-            let status = response.status();
-            let body = http::body(&response, LISTING_BYTES)?;
-            if status != 200 {
+            if response.status() != 200 {
                 return Err(Failure::failed(format!(
                     "listing the bucket {}: {}",
                     self.name,
-                    explain(status, &body)
+                    self.explain(&response)
                 )));
             }
+            let body = http::body(&response, LISTING_BYTES)?;
             let (found, next) = parse_listing(&body).map_err(|error| {
                 Failure::failed(format!(
                     "the listing of the bucket {} cannot be read: {error}",
@@ -198,8 +246,13 @@ impl Bucket {
         mode: u32,
         sha256: Option<&str>,
     ) -> Result<(), Failure> {
-        let source = format!("s3://{}/{key}", self.name);
-        download::to_file(&source, |from| self.get(key, from), path, mode, sha256)
+        let mut source = format!("s3://{}/{key}", self.name);
+        if let Some(version) = &self.version {
+            source = format!("{source}?versionId={version}");
+        }
+        let explain = |response: &Response| format!("{source}: {}", self.explain(response));
+        let get = |part: &Part| self.get(key, part);
+        download::to_file_or(&source, get, path, mode, sha256, explain)
     }
 
     /// Sends a request: signed as long as there is something to sign with, to the bucket's own region.
@@ -209,19 +262,18 @@ impl Bucket {
             let mut attempt = request();
             // A signature is for one host, so redirects are followed here.
             attempt.max_redirects = 0;
-            if self.signed.get() {
+            let signed = self.unsigned.get().is_none();
+            if signed {
                 attempt.authorization =
                     Authorization::AwsSigv4(("s3".to_owned(), self.region.borrow().clone()));
             }
             let response = match http::send(&attempt) {
-                Err(Error::NotFound(_)) if self.signed.get() => {
-                    self.signed.set(false);
+                Err(Error::NotFound(_)) if signed => {
+                    self.unsigned.set(Some(Unsigned::NoCredentials));
                     continue;
                 }
-                Err(Error::Denied(denial))
-                    if self.signed.get() && denial.capability == "signing" =>
-                {
-                    self.signed.set(false);
+                Err(Error::Denied(denial)) if signed && denial.capability == "signing" => {
+                    self.unsigned.set(Some(Unsigned::NotGranted));
                     continue;
                 }
                 other => other?,
@@ -248,9 +300,21 @@ impl Bucket {
     }
 }
 
+/// A refusal may be for want of a signature.
+fn with_reason(explanation: String, status: u16, unsigned: Option<Unsigned>) -> String {
+    match unsigned {
+        Some(Unsigned::NotGranted) if status == 403 => format!(
+            "{explanation}; the request was not signed, since the policy does not grant it to this step: grants: {{ signing: [s3] }}"
+        ),
+        Some(Unsigned::NoCredentials) if status == 403 => format!(
+            "{explanation}; the request was not signed, since this node has no AWS credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the shared credentials file)"
+        ),
+        _ => explanation,
+    }
+}
+
 /// What a status of S3 means, with the code and message of its body.
-#[must_use]
-pub fn explain(status: u16, body: &[u8]) -> String {
+fn explain(status: u16, body: &[u8]) -> String {
     let field = |name: &str| {
         texts(body, name)
             .ok()
@@ -307,7 +371,37 @@ fn texts(body: &[u8], name: &str) -> Result<Vec<String>, quick_xml::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Location, explain, parse_listing};
+    use super::{Location, Unsigned, explain, parse_listing, with_reason};
+
+    #[test]
+    fn a_version_follows_the_key() {
+        for (url, expected) in [
+            (
+                "https://b.s3.amazonaws.com/k?versionId=a%2Bb",
+                Some(("k", Some("a+b"))),
+            ),
+            ("s3://b/k?versionId=v", Some(("k", Some("v")))),
+            ("https://b.s3.amazonaws.com/k%3F", Some(("k?", None))),
+            ("https://b.s3.amazonaws.com/k?X-Amz-Expires=1", None),
+            ("https://b.s3.amazonaws.com/k?versionId=", None),
+            ("https://b.s3.amazonaws.com/k?versionId=v&x=y", None),
+        ] {
+            let found = Location::parse(url).ok();
+            let found = found
+                .as_ref()
+                .map(|one| (one.key.as_str(), one.version.as_deref()));
+            assert_eq!(found, expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_when_nothing_was_signed() {
+        let text = |status, unsigned| with_reason("no".to_owned(), status, unsigned);
+        assert!(text(403, Some(Unsigned::NotGranted)).contains("signing: [s3]"));
+        assert!(text(403, Some(Unsigned::NoCredentials)).contains("has no AWS credentials"));
+        assert_eq!(text(404, Some(Unsigned::NotGranted)), "no");
+        assert_eq!(text(403, None), "no");
+    }
 
     #[test]
     fn urls_name_a_bucket_and_a_key() {

@@ -11,15 +11,17 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use cap_std::fs::Dir;
 use capstan_policy::FileAccess;
 use capstan_sandbox::User;
 use rustix::fs::{
-    AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, fchown, openat, openat2, renameat,
-    unlinkat,
+    AtFlags, CWD, FlockOperation, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, fchown, flock,
+    openat, openat2, renameat, statat, unlinkat,
 };
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Resource;
 
@@ -42,10 +44,19 @@ pub struct Writer {
     done: bool,
 }
 
+impl Writer {
+    fn remove(&mut self) {
+        if !self.done {
+            let _ = unlinkat(&self.place.folder, &self.temporary, AtFlags::empty());
+        }
+        self.done = true;
+    }
+}
+
 impl Drop for Writer {
     fn drop(&mut self) {
-        if !self.done && !self.keep {
-            let _ = unlinkat(&self.place.folder, &self.temporary, AtFlags::empty());
+        if !self.keep {
+            self.remove();
         }
     }
 }
@@ -114,7 +125,7 @@ impl Place {
     fn remove(&self, recursive: bool) -> io::Result<()> {
         match unlinkat(&self.folder, &self.name, AtFlags::empty()) {
             // POSIX says the one for folders, Linux the other.
-            Err(rustix::io::Errno::PERM | rustix::io::Errno::ISDIR) => {}
+            Err(Errno::PERM | Errno::ISDIR) => {}
             result => return Ok(result?),
         }
         if recursive {
@@ -159,6 +170,23 @@ fn check(shared: &StepShared, path: &str, access: FileAccess) -> Result<PathBuf,
             "{path} leads to a name that is not UTF-8"
         ))),
     }
+}
+
+/// A folder can only be made if the one above it is granted, which has to be there. It need not be all that is above:
+/// whoever makes the folder beforehand has to grant no more than that.
+fn refuse_to_make(shared: &StepShared, folder: &Path) -> Error {
+    let above = folder.parent().filter(|above| *above != Path::new("/"));
+    let grant = |path: &Path| {
+        format!(
+            "grants: {{ files: [{{ path: {}, access: read-write }}] }}",
+            path.display()
+        )
+    };
+    let hint = above.map_or_else(
+        || format!("{}, once the folder is there", grant(folder)),
+        grant,
+    );
+    shared.deny("files", &folder.to_string_lossy(), hint)
 }
 
 /// The place of a path whose last part is not followed if it is a link: for what acts on names.
@@ -291,6 +319,9 @@ impl Host for StepState {
             .collect();
         for folder in missing.into_iter().rev() {
             let text = folder.to_string_lossy();
+            if !shared.component.allows_file(&text, FileAccess::Create) {
+                return Ok(Err(refuse_to_make(shared, folder)));
+            }
             let real = match check(shared, &text, FileAccess::Create) {
                 Ok(real) => real,
                 Err(error) => return Ok(Err(error)),
@@ -300,8 +331,20 @@ impl Host for StepState {
                 rustix::fs::mkdirat(&place.folder, &place.name, mode)?;
                 place.give(shared.owner())
             });
-            if let Err(error) = made {
-                return Ok(Err(io_error(&error, &text)));
+            match made {
+                Ok(()) => {}
+                // The kernel lets a folder be made where the folder above it is granted.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                    ) =>
+                {
+                    return Ok(Err(Error::Io(format!(
+                        "{text} is not there and cannot be made, since the folder above it is not granted: make it before the run, or grant the folder above it ({error})"
+                    ))));
+                }
+                Err(error) => return Ok(Err(io_error(&error, &text))),
             }
         }
         Ok(Ok(()))
@@ -395,26 +438,42 @@ impl Host for StepState {
     }
 }
 
-/// The temporary file stands beside its target, so that the last step is a rename.
-fn open_writer(target: &Path, mode: u32, resume: Option<&str>) -> io::Result<Writer> {
+/// What stands before and after the key in the name of a temporary file.
+fn temporary_name(target: &Path) -> (String, &'static str) {
     let name = target
         .file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();
-    let key = resume.map_or_else(
-        || std::process::id().to_string(),
-        |key| crate::component::digest(key.as_bytes())[..16].to_owned(),
-    );
+    let name: String = name.chars().take(100).collect();
+    (format!(".{name}."), ".part")
+}
+
+/// Hexadecimal digits of the key in a name.
+const KEY_DIGITS: usize = 16;
+
+/// The temporary file stands beside its target, so that the last step is a rename.
+fn open_writer(target: &Path, mode: u32, resume: Option<&str>) -> io::Result<Writer> {
     let place = Place::of(target)?;
-    let temporary = OsString::from(format!(
-        ".{}.{key}.part",
-        name.chars().take(100).collect::<String>()
-    ));
-    let truncate = match resume {
-        Some(_) => OFlags::empty(),
-        None => OFlags::TRUNC,
+    let (before, after) = temporary_name(target);
+    let name = |key: &str| {
+        let key = &crate::component::digest(key.as_bytes())[..KEY_DIGITS];
+        OsString::from(format!("{before}{key}{after}"))
     };
-    let mut file = place.open(&temporary, OFlags::RDWR | OFlags::CREATE | truncate, 0o600)?;
+    let kept = match resume {
+        Some(key) => {
+            let temporary = name(key);
+            open_to_go_on(&place, &temporary)?.map(|file| (file, temporary))
+        }
+        None => None,
+    };
+    let keep = kept.is_some();
+    let (mut file, temporary) = match kept {
+        Some(kept) => kept,
+        None => open_new(&place, name)?,
+    };
+    if resume.is_some() {
+        remove_abandoned(&place, &temporary, (&before, after));
+    }
     let mut hash = Sha256::new();
     let mut written = 0;
     let mut buffer = vec![0; 64 << 10];
@@ -433,9 +492,88 @@ fn open_writer(target: &Path, mode: u32, resume: Option<&str>) -> io::Result<Wri
         mode,
         hash,
         written,
-        keep: resume.is_some(),
+        keep,
         done: false,
     })
+}
+
+/// Opens what an earlier writer left, or nothing yet; none when another writer is at it.
+fn open_to_go_on(place: &Place, temporary: &OsString) -> io::Result<Option<File>> {
+    let file = place.open(temporary, OFlags::RDWR | OFlags::CREATE, 0o600)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            format!("{} is in the way", temporary.display()),
+        ));
+    }
+    Ok(take(place, temporary, &file).then_some(file))
+}
+
+/// Opens a file that nobody else has.
+fn open_new(place: &Place, name: impl Fn(&str) -> OsString) -> io::Result<(File, OsString)> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    for _ in 0..100 {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        // Workers in namespaces of their own all have the same few process numbers.
+        let now = std::time::SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.as_nanos());
+        let temporary = name(&format!("{} {number} {now}", std::process::id()));
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        match place.open(&temporary, flags, 0o600) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+            // Another writer may have taken it for abandoned before the lock was there.
+            Ok(file) if take(place, &temporary, &file) => return Ok((file, temporary)),
+            Ok(_) => {}
+        }
+    }
+    Err(io::Error::other(
+        "there is no free name for a temporary file beside it",
+    ))
+}
+
+/// Locks a temporary file for as long as it is open. False when another writer has it, or the name is another file's
+/// by now.
+fn take(place: &Place, temporary: &OsString, file: &File) -> bool {
+    // A file system without locks has to do without.
+    flock(file, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK)
+        && file.metadata().is_ok_and(|own| {
+            statat(&place.folder, temporary, AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|named| (named.st_dev, named.st_ino) == (own.dev(), own.ino()))
+        })
+}
+
+/// Removes what writers of the same file left that nobody will go on with: of another version, or of a process that
+/// was killed. As far as that can be done: it is no part of the work.
+fn remove_abandoned(place: &Place, own: &OsString, (before, after): (&str, &str)) {
+    let Ok(folder) = openat(
+        &place.folder,
+        ".",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    ) else {
+        return;
+    };
+    for entry in Dir::from(folder).entries().into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_temporary = name.to_str().is_some_and(|text| {
+            text.strip_prefix(before)
+                .and_then(|text| text.strip_suffix(after))
+                .is_some_and(|key| {
+                    key.len() == KEY_DIGITS && key.bytes().all(|byte| byte.is_ascii_hexdigit())
+                })
+        });
+        if !is_temporary || name == *own {
+            continue;
+        }
+        if let Ok(file) = place.open(&name, OFlags::RDONLY, 0)
+            && file.metadata().is_ok_and(|metadata| metadata.is_file())
+            && take(place, &name, &file)
+        {
+            let _ = unlinkat(&place.folder, &name, AtFlags::empty());
+        }
+    }
 }
 
 impl HostWriter for StepState {
@@ -478,7 +616,7 @@ impl HostWriter for StepState {
         let writer = self.table.get_mut(&this)?;
         if writer.done {
             return Ok(Err(Error::Invalid(
-                "the file is already in its place".into(),
+                "the file is already in its place, or was discarded".into(),
             )));
         }
         let commit = || -> io::Result<()> {
@@ -500,6 +638,12 @@ impl HostWriter for StepState {
         let answer = commit();
         writer.done = answer.is_ok();
         Ok(answer.map_err(|error| io_error(&error, &writer.place.path.display().to_string())))
+    }
+
+    async fn discard(&mut self, this: Resource<Writer>) -> wasmtime::Result<()> {
+        self.shared.charge(tariff::FILE_CALL);
+        self.table.get_mut(&this)?.remove();
+        Ok(())
     }
 
     async fn drop(&mut self, this: Resource<Writer>) -> wasmtime::Result<()> {

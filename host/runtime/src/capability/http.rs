@@ -13,6 +13,7 @@ use hyper::header::{
     AUTHORIZATION, HOST, HeaderName, HeaderValue, LOCATION, USER_AGENT, WWW_AUTHENTICATE,
 };
 use hyper::{Method, StatusCode};
+use tokio::time::Instant;
 use url::Url;
 use wasmtime::component::Resource;
 
@@ -32,11 +33,37 @@ pub struct Response {
     url: String,
     body: Incoming,
     left: BytesMut,
-    deadline: tokio::time::Instant,
+    patience: Patience,
 }
 
-/// A request without a time-out of its own has this long.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+/// A request without a time-out of its own may be silent for this long.
+const SILENCE: Duration = Duration::from_secs(600);
+
+/// How long a request is waited for.
+#[derive(Debug, Clone, Copy)]
+enum Patience {
+    /// To this time, with all of its response: the guest says so.
+    Until(Instant),
+    /// As long as something comes: a large file takes its time.
+    WhileItMoves,
+}
+
+impl Patience {
+    fn of(timeout_millis: Option<u64>, now: Instant) -> Self {
+        // One that is beyond all time is none.
+        timeout_millis
+            .and_then(|millis| now.checked_add(Duration::from_millis(millis)))
+            .map_or(Self::WhileItMoves, Self::Until)
+    }
+
+    /// When to give up waiting for what comes next.
+    fn deadline(self, now: Instant) -> Instant {
+        match self {
+            Self::Until(time) => time,
+            Self::WhileItMoves => now + SILENCE,
+        }
+    }
+}
 const MAX_REDIRECTS: u32 = 20;
 
 /// Set by the host: a guest that could set them could send one thing and be checked for another.
@@ -54,11 +81,10 @@ const FORBIDDEN: &[&str] = &[
 impl Host for StepState {
     async fn send(&mut self, request: Request) -> Answer<Resource<Response>> {
         let shared = std::sync::Arc::clone(&self.shared);
-        let timeout = request
-            .timeout_millis
-            .map_or(DEFAULT_TIMEOUT, Duration::from_millis);
-        let deadline = tokio::time::Instant::now() + timeout;
-        let answer = tokio::time::timeout_at(deadline, follow(&shared, request, deadline)).await;
+        let now = Instant::now();
+        let patience = Patience::of(request.timeout_millis, now);
+        let head = follow(&shared, request, patience);
+        let answer = tokio::time::timeout_at(patience.deadline(now), head).await;
         Ok(match answer {
             Ok(Ok(response)) => Ok(self.table.push(response)?),
             Ok(Err(error)) => Err(error),
@@ -84,7 +110,7 @@ impl Host for StepState {
 async fn follow(
     shared: &StepShared,
     request: Request,
-    deadline: tokio::time::Instant,
+    patience: Patience,
 ) -> Result<Response, Error> {
     let mut url = Url::parse(&request.url)
         .map_err(|error| Error::Invalid(format!("{}: {error}", request.url)))?;
@@ -103,12 +129,18 @@ async fn follow(
             authorization: &authorization,
             digest: None,
         };
-        let mut response = once(shared, &attempt, deadline).await?;
+        let mut response = once(shared, &attempt, patience).await?;
         if let (401, Authorization::Digest((user, name))) = (response.status, &authorization) {
             let place = SecretPlace::Header(attempt.target.destination());
+            let user = shared.exchange_in_text(user.clone(), &place).await?;
             let password = shared.secret(name, &place).await?;
-            attempt.digest = Some(answer_digest(&attempt, &response.headers, user, &password)?);
-            response = once(shared, &attempt, deadline).await?;
+            attempt.digest = Some(answer_digest(
+                &attempt,
+                &response.headers,
+                &user,
+                &password,
+            )?);
+            response = once(shared, &attempt, patience).await?;
         }
         let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::OK);
         let location = response
@@ -209,7 +241,7 @@ fn answer_digest(
 async fn once(
     shared: &StepShared,
     attempt: &Attempt<'_>,
-    deadline: tokio::time::Instant,
+    patience: Patience,
 ) -> Result<Response, Error> {
     let target = &attempt.target;
     target.check(shared, attempt.method)?;
@@ -236,7 +268,7 @@ async fn once(
         url: attempt.url.to_string(),
         body,
         left: BytesMut::new(),
-        deadline,
+        patience,
     })
 }
 
@@ -297,6 +329,7 @@ async fn build(
     match authorization {
         Authorization::None => {}
         Authorization::Basic((user, name)) => {
+            let user = shared.exchange_in_text(user.clone(), &place).await?;
             let password = shared.secret(name, &place).await?;
             let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
             map.insert(AUTHORIZATION, header(&value)?);
@@ -362,7 +395,8 @@ impl HostResponse for StepState {
         let shared = std::sync::Arc::clone(&self.shared);
         let response = self.table.get_mut(&this)?;
         while response.left.is_empty() {
-            match tokio::time::timeout_at(response.deadline, response.body.frame()).await {
+            let deadline = response.patience.deadline(Instant::now());
+            match tokio::time::timeout_at(deadline, response.body.frame()).await {
                 Err(_) => return Ok(Err(Error::TimedOut)),
                 Ok(None) => break,
                 Ok(Some(Err(error))) => {
@@ -385,5 +419,26 @@ impl HostResponse for StepState {
     async fn drop(&mut self, this: Resource<Response>) -> wasmtime::Result<()> {
         self.table.delete(this)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{Patience, SILENCE};
+
+    #[test]
+    fn a_body_that_moves_is_waited_for_unless_the_guest_says_until_when() {
+        let start = Instant::now();
+        let later = start + Duration::from_secs(3600);
+        let own = Patience::of(None, start);
+        assert_eq!(own.deadline(start), start + SILENCE);
+        assert_eq!(own.deadline(later), later + SILENCE);
+        let given = Patience::of(Some(5000), start);
+        assert_eq!(given.deadline(start), start + Duration::from_secs(5));
+        assert_eq!(given.deadline(later), start + Duration::from_secs(5));
     }
 }
