@@ -374,7 +374,7 @@ fn the_agent_is_updated_from_the_nodes_own_source_only() {
         [183, 0]
     });
     program.extend(b"the new program");
-    let script = b"#!/bin/sh\n";
+    let script = b"#!/bin/sh\nexec something-else\n";
     let manifest = json!({ "version": "99.0.0", "files": {
         format!("linux-{}", std::env::consts::ARCH): { "file": "capstan", "sha256": hex(&program) } } });
     let mut other = manifest.clone();
