@@ -41,6 +41,23 @@ pub(crate) fn references(text: &str) -> Vec<Reference<'_>> {
     list
 }
 
+/// The name in a reference to a plain parameter of Parameter Store.
+pub(crate) fn stored(name: &str) -> Option<&str> {
+    name.strip_prefix("ssm:").filter(|name| !name.is_empty())
+}
+
+/// Whether a value holds a reference to Parameter Store, a whole one.
+pub(crate) fn refers_to_store(value: &Value) -> bool {
+    match value {
+        Value::String(text) => references(text)
+            .iter()
+            .any(|reference| stored(reference.name).is_some()),
+        Value::Array(items) => items.iter().any(refers_to_store),
+        Value::Object(map) => map.values().any(refers_to_store),
+        _ => false,
+    }
+}
+
 /// How an ENV_VAR parameter is named in the environment.
 pub(crate) fn variable(name: &str) -> String {
     format!("SSM_{name}")

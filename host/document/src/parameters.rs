@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::document::unknown_fields;
+use crate::interpolation::refers_to_store;
 use crate::pattern::Pattern;
 
 /// The type of a parameter. Types of AWS resources behave as text or lists of text.
@@ -143,7 +144,10 @@ fn read_parameter(
         return parameter;
     };
     unknown_fields(entries, FIELDS, "a parameter", problems);
-    if node.get("type").is_none() {
+    if node
+        .get("type")
+        .is_none_or(|kind| kind.value == NodeValue::Null)
+    {
         problems.push(
             Diagnostic::error(
                 "parameter-type",
@@ -155,6 +159,10 @@ fn read_parameter(
     }
     for entry in entries {
         let value = &entry.node;
+        // A field without a value is as good as none.
+        if value.value == NodeValue::Null {
+            continue;
+        }
         let text = value.scalar_text();
         let number = || {
             text.as_deref()
@@ -180,9 +188,7 @@ fn read_parameter(
                 }
             },
             "description" => parameter.description = text.unwrap_or_default(),
-            "default" if value.value != NodeValue::Null => {
-                parameter.default = Some(value.to_json())
-            }
+            "default" => parameter.default = Some(value.to_json()),
             "allowedValues" => match value.as_list() {
                 Some(items) => parameter.allowed_values = items.iter().map(Node::to_json).collect(),
                 None => problems.push(Diagnostic::error(
@@ -346,39 +352,50 @@ pub(crate) fn convert(kind: ParameterType, value: &Value) -> Result<Value, Strin
     }
 }
 
+fn plain_text(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// What the rules are about: the text, or each of a list; anything else as JSON.
+fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(items) => items.iter().map(plain_text).collect(),
+        other => vec![plain_text(other)],
+    }
+}
+
 impl Parameter {
     /// Whether a converted value keeps the parameter's rules.
     pub(crate) fn check(&self, value: &Value) -> Result<(), String> {
-        let texts: Vec<String> = match value {
-            Value::Array(items) => items
-                .iter()
-                .map(|item| {
-                    item.as_str()
-                        .map_or_else(|| item.to_string(), str::to_owned)
-                })
-                .collect(),
-            Value::String(text) => vec![text.clone()],
-            other => vec![other.to_string()],
+        self.check_pattern(value)?;
+        self.check_range(value)
+    }
+
+    /// The rule that is always checked, also of a value that names a parameter of Parameter Store.
+    fn check_pattern(&self, value: &Value) -> Result<(), String> {
+        let Some(pattern) = &self.allowed_pattern else {
+            return Ok(());
         };
-        let plain = |value: &Value| {
-            value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned)
-        };
+        let compiled = Pattern::compile(pattern)
+            .map_err(|why| format!("its allowedPattern cannot be read: {why}"))?;
+        for text in texts(value) {
+            if !compiled.is_match(&text)? {
+                return Err(format!("`{text}` does not match {pattern}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Which values there may be, and how long they are.
+    fn check_range(&self, value: &Value) -> Result<(), String> {
+        let texts = texts(value);
         if !self.allowed_values.is_empty() {
-            let allowed: Vec<String> = self.allowed_values.iter().map(plain).collect();
+            let allowed: Vec<String> = self.allowed_values.iter().map(plain_text).collect();
             for text in &texts {
                 if !allowed.contains(text) {
                     return Err(format!("`{text}` is not one of {}", allowed.join(", ")));
-                }
-            }
-        }
-        if let Some(pattern) = &self.allowed_pattern {
-            let compiled = Pattern::compile(pattern)
-                .map_err(|why| format!("its allowedPattern cannot be read: {why}"))?;
-            for text in &texts {
-                if !compiled.is_match(text)? {
-                    return Err(format!("`{text}` does not match {pattern}"));
                 }
             }
         }
@@ -448,9 +465,10 @@ pub(crate) fn bind(
     for parameter in parameters {
         let value = match (arguments.get(&parameter.name), &parameter.default) {
             (Some(value), _) => convert(parameter.kind, value).and_then(|value| {
-                // A reference to Parameter Store is checked when it is known, by nobody: as the SSM agent does.
-                if !value.to_string().contains("{{ssm:") && !value.to_string().contains("{{ ssm:") {
-                    parameter.check(&value)?;
+                // What a reference to Parameter Store stands for is checked when it is known.
+                parameter.check_pattern(&value)?;
+                if !refers_to_store(&value) {
+                    parameter.check_range(&value)?;
                 }
                 Ok(value)
             }),

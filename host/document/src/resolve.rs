@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use capstan_syntax::{Diagnostic, Diagnostics, Position};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::document::Document;
-use crate::interpolation::{Shell, references, substitute, variable};
-use crate::parameters;
+use crate::interpolation::{Shell, references, refers_to_store, stored, substitute, variable};
+use crate::parameters::{self, Parameter};
 use crate::precondition::Precondition;
 use crate::steps::Flow;
 
@@ -16,10 +17,12 @@ use crate::steps::Flow;
 pub struct BoundDocument {
     origin: String,
     resolved: ResolvedDocument,
+    /// Parameters whose values the caller took from Parameter Store: what they stand for is checked later.
+    by_reference: Vec<Parameter>,
 }
 
 /// A value of Parameter Store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StoredParameter {
     /// `String`.
     String(String),
@@ -126,7 +129,17 @@ impl Document {
                 }
             })
             .collect();
+        let by_reference = self
+            .parameters
+            .iter()
+            .filter(|parameter| {
+                arguments.contains_key(&parameter.name)
+                    && values.get(&parameter.name).is_some_and(refers_to_store)
+            })
+            .cloned()
+            .collect();
         Ok(BoundDocument {
+            by_reference,
             origin: self.origin.clone(),
             resolved: ResolvedDocument {
                 schema_version: self.schema_version.clone(),
@@ -158,11 +171,6 @@ fn script_inputs(
     Value::Object(entries.collect())
 }
 
-/// The name in a reference to a plain parameter of Parameter Store.
-fn stored(name: &str) -> Option<&str> {
-    name.strip_prefix("ssm:")
-}
-
 fn collect(value: &Value, names: &mut BTreeSet<String>) {
     match value {
         Value::String(text) => {
@@ -186,14 +194,22 @@ impl BoundDocument {
         &self.resolved.parameters
     }
 
-    /// Names of Parameter Store that the inputs refer to.
+    /// Names of Parameter Store that inputs, variables and callers' values refer to.
     #[must_use]
     pub fn parameter_store_references(&self) -> Vec<String> {
         let mut names = BTreeSet::new();
+        for parameter in &self.by_reference {
+            if let Some(value) = self.resolved.parameters.get(&parameter.name) {
+                collect(value, &mut names);
+            }
+        }
         for step in &self.resolved.steps {
             step.inputs
                 .iter()
                 .for_each(|inputs| collect(inputs, &mut names));
+            step.environment
+                .values()
+                .for_each(|text| collect(&Value::String(text.clone()), &mut names));
         }
         names.into_iter().collect()
     }
@@ -201,15 +217,54 @@ impl BoundDocument {
     /// Puts in values of Parameter Store.
     ///
     /// # Errors
-    /// Names without a value, secure values, and lists where only text can stand.
+    /// Names without a value, secure values, lists where only text can stand, and values against the rules of the
+    /// parameter that they are the value of.
     pub fn resolve(
         mut self,
         store: &BTreeMap<String, StoredParameter>,
     ) -> Result<ResolvedDocument, Diagnostics> {
         let mut problems = Vec::new();
-        for step in &mut self.resolved.steps {
+        for parameter in &self.by_reference {
+            if let Some(Err(why)) = self
+                .resolved
+                .parameters
+                .get(&parameter.name)
+                .and_then(|value| known(value, store))
+                .map(|value| parameter.check(&value))
+            {
+                problems.push(Diagnostic {
+                    position: None,
+                    ..Diagnostic::error(
+                        "parameter",
+                        parameter.position,
+                        format!("the parameter `{}`: {why}", parameter.name),
+                    )
+                });
+            }
+        }
+        for (index, step) in self.resolved.steps.iter_mut().enumerate() {
+            let name = format!("the step {}", step.name);
             for inputs in &mut step.inputs {
-                *inputs = put_stored(inputs, store, &step.name, step.position, &mut problems);
+                *inputs = put_stored(inputs, store, &name, step.position, &mut problems);
+            }
+            for (variable, text) in &mut step.environment {
+                let mut here = Vec::new();
+                let value = Value::String(text.clone());
+                let name = format!("the variable {variable}");
+                if let Value::String(value) =
+                    put_stored(&value, store, &name, step.position, &mut here)
+                {
+                    *text = value;
+                }
+                // All steps have the same variables.
+                if index == 0 {
+                    problems.extend(here);
+                }
+            }
+        }
+        for value in self.resolved.parameters.values_mut() {
+            if let Some(known) = known(value, store) {
+                *value = known;
             }
         }
         if problems.is_empty() {
@@ -220,10 +275,19 @@ impl BoundDocument {
     }
 }
 
+/// A value with what it takes from Parameter Store, if all of that is there and may stand there.
+fn known(value: &Value, store: &BTreeMap<String, StoredParameter>) -> Option<Value> {
+    let mut problems = Vec::new();
+    let place = Position { line: 1, column: 1 };
+    let value = put_stored(value, store, "", place, &mut problems);
+    problems.is_empty().then_some(value)
+}
+
+/// `place` is the value's owner, for messages.
 fn put_stored(
     value: &Value,
     store: &BTreeMap<String, StoredParameter>,
-    step: &str,
+    place: &str,
     position: Position,
     problems: &mut Vec<Diagnostic>,
 ) -> Value {
@@ -241,7 +305,7 @@ fn put_stored(
                 {
                     list.extend(values.iter().cloned().map(Value::String));
                 } else {
-                    list.push(put_stored(item, store, step, position, problems));
+                    list.push(put_stored(item, store, place, position, problems));
                 }
             }
             Value::Array(list)
@@ -251,7 +315,7 @@ fn put_stored(
                 .map(|(key, value)| {
                     (
                         key.clone(),
-                        put_stored(value, store, step, position, problems),
+                        put_stored(value, store, place, position, problems),
                     )
                 })
                 .collect(),
@@ -269,7 +333,7 @@ fn put_stored(
                     problems.push(Diagnostic::error(
                         "parameter-store",
                         position,
-                        format!("the step {step} refers to the parameter {name}, {why}"),
+                        format!("{place} refers to the parameter {name}, {why}"),
                     ));
                 };
                 match store.get(name) {

@@ -262,3 +262,155 @@ fn damaged_documents_never_panic() {
         }
     }
 }
+
+fn store(entries: &[(&str, &str)]) -> BTreeMap<String, StoredParameter> {
+    entries
+        .iter()
+        .map(|(name, value)| {
+            (
+                (*name).to_owned(),
+                StoredParameter::String((*value).to_owned()),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn a_reference_to_the_store_switches_no_rule_off() {
+    for (rule, value, refused) in [
+        (
+            json!({ "allowedPattern": "^[a-z]+$" }),
+            "x; reboot {{ssm:",
+            true,
+        ),
+        (
+            json!({ "allowedPattern": "^[a-z]+$" }),
+            "{{ssm:/good}}",
+            true,
+        ),
+        (
+            json!({ "allowedPattern": "ssm|^a" }),
+            "{{ssm:/good}}",
+            false,
+        ),
+        (json!({ "allowedPattern": "ssm|^a" }), "{{ssm:/bad}}", true),
+        (json!({ "allowedValues": ["a"] }), "x {{ssm:", true),
+        (json!({ "allowedValues": ["a"] }), "{{ ssm:", true),
+        (json!({ "allowedValues": ["a"] }), "{{ssm:/good}}", false),
+        (json!({ "allowedValues": ["a"] }), "{{ ssm:/bad }}", true),
+        (json!({ "maxChars": 3 }), "long {{ssm:", true),
+        (json!({ "maxChars": 3 }), "{{ssm:/good}}", false),
+        (json!({ "maxChars": 3 }), "{{ssm:/bad}}", true),
+        (json!({ "minChars": 2 }), "{{ssm:/good}}", true),
+    ] {
+        let mut parameter = rule.clone();
+        parameter["type"] = json!("String");
+        let text = json!({
+            "schemaVersion": "2.2",
+            "parameters": { "P": parameter },
+            "mainSteps": [{ "name": "a", "action": "aws:runShellScript", "inputs": { "runCommand": ["echo {{ P }}"] } }],
+        });
+        let document = Document::parse(&text.to_string(), "d").unwrap();
+        let outcome = document
+            .bind(&arguments(&json!({ "P": value })))
+            .and_then(|bound| bound.resolve(&store(&[("/good", "a"), ("/bad", "$(reboot)")])));
+        assert_eq!(outcome.is_err(), refused, "{rule} {value}: {outcome:?}");
+    }
+}
+
+#[test]
+fn environment_parameters_come_from_the_store() {
+    let text = "schemaVersion: '2.2'\nparameters:\n  Name: { type: String, interpolationType: ENV_VAR, default: '{{ssm:/name}}' }\nmainSteps:\n  - { name: a, action: 'aws:runShellScript', inputs: { runCommand: ['echo \"{{ Name }}\"'] } }\n";
+    let document = Document::parse(text, "d").unwrap();
+    for values in [json!({}), json!({ "Name": "{{ ssm:/name }}" })] {
+        let bound = document.bind(&arguments(&values)).unwrap();
+        assert_eq!(bound.parameter_store_references(), ["/name"]);
+        let resolved = bound
+            .clone()
+            .resolve(&store(&[("/name", "$(id)")]))
+            .unwrap();
+        assert_eq!(resolved.steps[0].environment["SSM_Name"], "$(id)");
+        assert_eq!(
+            resolved.steps[0].inputs[0]["runCommand"],
+            json!(["echo \"${SSM_Name}\""])
+        );
+        let problems = bound.resolve(&BTreeMap::new()).unwrap_err().to_string();
+        assert!(problems.contains("SSM_Name"), "{problems}");
+    }
+}
+
+#[test]
+fn every_type_that_holds_text_is_an_injection() {
+    for (kind, expected) in [
+        ("String", true),
+        ("StringList", true),
+        ("StringMap", true),
+        ("MapList", true),
+        ("Integer", false),
+        ("Boolean", false),
+    ] {
+        let text = json!({
+            "schemaVersion": "2.2",
+            "parameters": { "P": { "type": kind } },
+            "mainSteps": [{ "name": "a", "action": "aws:runShellScript", "inputs": { "runCommand": ["echo {{ P }}"] } }],
+        });
+        let lints = Document::parse(&text.to_string(), "d")
+            .unwrap()
+            .lint()
+            .to_string();
+        assert_eq!(
+            lints.contains("shell-injection"),
+            expected,
+            "{kind}: {lints}"
+        );
+    }
+}
+
+#[test]
+fn names_of_other_makers_are_no_typos() {
+    for (action, expected) in [
+        ("ibm:runShellScript", None),
+        ("my:runShellScripts", None),
+        (
+            "aws:runShelScript",
+            Some("did you mean `aws:runShellScript`?"),
+        ),
+        ("runShellScript", Some("did you mean `aws:runShellScript`?")),
+        ("shell", Some("is no action")),
+    ] {
+        let new = json!({
+            "schemaVersion": "2.2",
+            "mainSteps": [{ "name": "a", "action": action, "inputs": {} }],
+        });
+        let old = json!({
+            "schemaVersion": "1.2",
+            "runtimeConfig": { action: { "properties": {} } },
+        });
+        for text in [new, old] {
+            let problems = Document::parse(&text.to_string(), "d")
+                .err()
+                .map(|problems| problems.to_string());
+            match expected {
+                Some(expected) => assert!(problems.unwrap().contains(expected), "{text}"),
+                None => assert_eq!(problems, None, "{text}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_field_without_a_value_is_absent() {
+    let text = "schemaVersion: '2.2'\ndescription:\nparameters:\n  P:\n    type: String\n    description:\n    allowedValues:\n    allowedPattern:\n    minChars:\n    maxItems:\n    interpolationType:\n    default: x\nmainSteps:\n  - name: a\n    action: aws:runShellScript\n    precondition:\n    capabilities:\n    inputs: { runCommand: ['{{ P }} y'] }\n";
+    let resolved = Document::parse(text, "d")
+        .unwrap()
+        .bind(&BTreeMap::new())
+        .unwrap()
+        .resolve(&BTreeMap::new())
+        .unwrap();
+    assert_eq!(resolved.steps[0].inputs[0]["runCommand"], json!(["x y"]));
+    assert_eq!(
+        resolved.steps[0].precondition.evaluate(Platform::Linux),
+        PreconditionOutcome::Met
+    );
+    assert_eq!(resolved.steps[0].capabilities, None);
+}
