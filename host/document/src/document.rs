@@ -130,7 +130,10 @@ impl Document {
             problems.push(Diagnostic::error("schema-version", node.position, message).help(help));
             return;
         }
-        if let Some(node) = root.get("description") {
+        if let Some(node) = root
+            .get("description")
+            .filter(|node| node.value != Value::Null)
+        {
             match node.scalar_text() {
                 Some(text) => self.description = text,
                 None => problems.push(Diagnostic::error(

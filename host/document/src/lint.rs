@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::document::Document;
 use crate::interpolation::references;
+use crate::parameters::ParameterType;
 use crate::steps::{Flow, Step, input};
 
 /// Prefixes of references that are no parameters of the document.
@@ -170,7 +171,7 @@ fn script(document: &Document, step: &Step, lints: &mut Vec<Diagnostic>) {
                 .find(|parameter| parameter.name == reference.name);
             if let Some(parameter) = parameter
                 && !parameter.env_var
-                && parameter.kind == crate::ParameterType::String
+                && is_text(parameter.kind)
                 && parameter.allowed_values.is_empty()
                 && !told.contains(&reference.name)
             {
@@ -181,10 +182,25 @@ fn script(document: &Document, step: &Step, lints: &mut Vec<Diagnostic>) {
                         step.position,
                         format!("the value of `{}` is pasted into the script of `{}` as it is: whoever calls the document can run any command", parameter.name, step.name),
                     )
-                    .help(format!("give the parameter `{}` interpolationType: ENV_VAR, or allowedValues", parameter.name)),
+                    .help(if parameter.kind == ParameterType::String {
+                        format!("give the parameter `{}` interpolationType: ENV_VAR, or allowedValues", parameter.name)
+                    } else {
+                        format!("JSON is no shell's quoting: give the parameter `{}` allowedValues, or pass it as texts with interpolationType: ENV_VAR", parameter.name)
+                    }),
                 );
             }
         }
+    }
+}
+
+/// Whether a caller's value can hold any text.
+fn is_text(kind: ParameterType) -> bool {
+    match kind {
+        ParameterType::String
+        | ParameterType::StringList
+        | ParameterType::StringMap
+        | ParameterType::MapList => true,
+        ParameterType::Integer | ParameterType::Boolean => false,
     }
 }
 

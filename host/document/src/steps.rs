@@ -191,16 +191,22 @@ fn read_step(node: &Node, version: &str, problems: &mut Vec<Diagnostic>) -> Opti
         ));
     }
     let action = text("action", problems);
-    check_action(&action, node.get("action"), problems);
+    if let Some(node) = node.get("action") {
+        check_action(&action, node.position, problems);
+    }
     Some(Step {
         name,
         action,
         inputs: read_inputs(node.get("inputs"), problems),
         precondition: node
             .get("precondition")
+            .filter(|node| node.value != NodeValue::Null)
             .map(|node| Precondition::read(node, version))
             .unwrap_or_default(),
-        capabilities: node.get("capabilities").map(Node::to_json),
+        capabilities: node
+            .get("capabilities")
+            .filter(|node| node.value != NodeValue::Null)
+            .map(Node::to_json),
         position: node.position,
         ignored: entries
             .iter()
@@ -210,27 +216,31 @@ fn read_step(node: &Node, version: &str, problems: &mut Vec<Diagnostic>) -> Opti
     })
 }
 
-/// A typo in the name of a known action is an error; others may be installed.
-fn check_action(action: &str, node: Option<&Node>, problems: &mut Vec<Diagnostic>) {
-    let Some(node) = node else { return };
+/// A typo in the name of one of SSM's actions is an error; names of others are their makers', and may be installed.
+fn check_action(action: &str, position: Position, problems: &mut Vec<Diagnostic>) {
     if action.is_empty() || ACTIONS.contains(&action) {
         return;
     }
-    if let Some(near) = nearest(action, ACTIONS.iter().copied()) {
+    if !action.contains(':') {
+        let mut problem = Diagnostic::error(
+            "unknown-action",
+            position,
+            format!("`{action}` is no action; actions are named like aws:runShellScript"),
+        );
+        problem.help = nearest(&format!("aws:{action}"), ACTIONS.iter().copied())
+            .map(|near| format!("did you mean `{near}`?"));
+        problems.push(problem);
+    } else if action.starts_with("aws:")
+        && let Some(near) = nearest(action, ACTIONS.iter().copied())
+    {
         problems.push(
             Diagnostic::error(
                 "unknown-action",
-                node.position,
+                position,
                 format!("there is no action `{action}`"),
             )
             .help(format!("did you mean `{near}`?")),
         );
-    } else if !action.contains(':') {
-        problems.push(Diagnostic::error(
-            "unknown-action",
-            node.position,
-            format!("`{action}` is no action; actions are named like aws:runShellScript"),
-        ));
     }
 }
 
@@ -281,18 +291,7 @@ pub(crate) fn read_runtime_config(node: &Node, problems: &mut Vec<Diagnostic>) -
     let mut steps = Vec::new();
     for entry in entries {
         let action = entry.key.clone();
-        if let Some(near) = nearest(&action, ACTIONS.iter().copied())
-            && !ACTIONS.contains(&action.as_str())
-        {
-            problems.push(
-                Diagnostic::error(
-                    "unknown-action",
-                    entry.position,
-                    format!("there is no action `{action}`"),
-                )
-                .help(format!("did you mean `{near}`?")),
-            );
-        }
+        check_action(&action, entry.position, problems);
         let properties = match entry.node.get("properties") {
             Some(properties) => read_inputs(Some(properties), problems),
             None => {
