@@ -466,3 +466,220 @@ fn receipts_that_are_removed_between_runs_show() {
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("line 2: the chain was broken"), "{told}");
 }
+
+/// A policy under which documents in the shared folder may be run and write there.
+fn nesting_policy(machine: &Machine, folder: &std::path::Path) -> String {
+    let text = format!(
+        "version: 1\nrules:\n  - id: all\n    grants: {{ files: [{{ path: {}, access: read-write }}], documents: [\"*\"] }}\n",
+        folder.display()
+    );
+    machine.file("policy.yaml", text).display().to_string()
+}
+
+fn shell_step(name: &str, script: String) -> Value {
+    json!({ "name": name, "action": "aws:runShellScript", "inputs": { "runCommand": [script] } })
+}
+
+fn document_step(name: &str, path: &std::path::Path) -> Value {
+    json!({ "name": name, "action": "aws:runDocument", "inputs": {
+        "documentType": "LocalPath", "documentPath": path } })
+}
+
+fn document(steps: Vec<Value>) -> String {
+    json!({ "schemaVersion": "2.2", "mainSteps": steps }).to_string()
+}
+
+#[test]
+fn codes_that_end_a_nested_document_end_no_other() {
+    for (code, expected, exit, word) in
+        [(168, "Success", 0, "Success"), (169, "Failed", 1, "Failed")]
+    {
+        let machine = Machine::new();
+        let folder = machine.path("shared");
+        let inner = machine.file(
+            "shared/inner.json",
+            document(vec![
+                shell_step("ends", format!("echo one; exit {code}")),
+                shell_step("never", "echo never".into()),
+            ]),
+        );
+        let policy = nesting_policy(&machine, &folder);
+        let outer = document(vec![
+            document_step("outer", &inner),
+            shell_step("after", format!("echo after >> {}/log", folder.display())),
+        ]);
+        let id = format!("00000000-0000-4000-8000-000000000{code}");
+        let run = machine
+            .run(&outer, &["--policy", &policy, "--run-id", &id])
+            .expect(exit, word);
+        assert_eq!(run.step(0)["status"], expected, "{:#}", run.json);
+        assert_eq!(run.step(0)["exitCode"], exit, "{:#}", run.json);
+        let told = run.stdout(0).matches("the step ends the document").count();
+        assert_eq!(told, 1, "{:#}", run.json);
+        assert!(!run.stdout(0).contains("never"), "{:#}", run.json);
+        assert_eq!(run.step(1)["status"], "Success", "{:#}", run.json);
+
+        // The same when the process dies between the two steps.
+        let path = machine.state().join("runs").join(&id).join("journal.jsonl");
+        let journal = std::fs::read_to_string(&path).unwrap();
+        let mut kept = String::new();
+        for line in journal.split_inclusive('\n') {
+            kept.push_str(line);
+            if line.starts_with("{\"event\":\"stepFinished\"") {
+                break;
+            }
+        }
+        std::fs::write(&path, kept).unwrap();
+        std::fs::remove_file(folder.join("log")).unwrap();
+        resume(&machine, &id, &policy).expect(exit, word);
+        assert!(
+            folder.join("log").exists(),
+            "{code}: the second step was left out"
+        );
+    }
+}
+
+#[test]
+fn a_nested_document_goes_on_after_the_restart_that_it_asked_for() {
+    let machine = Machine::new();
+    let folder = machine.path("shared");
+    let log = |text: &str| format!("echo {text} >> {}/log", folder.display());
+    let inner = machine.file(
+        "shared/inner.json",
+        document(vec![
+            shell_step("first", log("inner-first")),
+            shell_step(
+                "restart",
+                format!(
+                    "if test -e {0}/mark; then echo after restart; exit 0; fi; touch {0}/mark; echo before restart; exit 194",
+                    folder.display()
+                ),
+            ),
+            shell_step("last", log("inner-last")),
+        ]),
+    );
+    let middle = machine.file(
+        "shared/middle.json",
+        document(vec![
+            shell_step("first", log("middle-first")),
+            document_step("inner", &inner),
+            shell_step("last", log("middle-last")),
+        ]),
+    );
+    let policy = nesting_policy(&machine, &folder);
+    let outer = document(vec![
+        document_step("outer", &middle),
+        shell_step("end", log("end")),
+    ]);
+    let id = "00000000-0000-4000-8000-000000001940";
+    let run = machine
+        .run(&outer, &["--policy", &policy, "--run-id", id])
+        .expect(4, "SuccessAndReboot");
+    assert!(!run.stdout(0).contains("after restart"), "{:#}", run.json);
+    // The document is the one that began, whatever became of its file.
+    std::fs::write(&middle, document(vec![shell_step("other", log("other"))])).unwrap();
+    let run = resume(&machine, id, &policy).success();
+    for text in ["before restart", "after restart"] {
+        assert_eq!(run.stdout(0).matches(text).count(), 1, "{:#}", run.json);
+    }
+    assert_eq!(
+        std::fs::read_to_string(folder.join("log")).unwrap(),
+        "middle-first\ninner-first\ninner-last\nmiddle-last\nend\n"
+    );
+}
+
+#[test]
+fn a_run_killed_in_a_nested_document_goes_on_there() {
+    let machine = Machine::new();
+    let folder = machine.path("shared");
+    let inner = machine.file(
+        "shared/inner.json",
+        document(vec![
+            shell_step(
+                "first",
+                format!(
+                    "echo said by the first; echo first >> {}/log",
+                    folder.display()
+                ),
+            ),
+            shell_step(
+                "second",
+                format!(
+                    "echo second >> {0}/log; until test -e {0}/go; do sleep 0.01; done",
+                    folder.display()
+                ),
+            ),
+        ]),
+    );
+    let policy = nesting_policy(&machine, &folder);
+    let outer = machine.file("outer.json", document(vec![document_step("outer", &inner)]));
+    let id = "00000000-0000-4000-8000-000000000909";
+    let mut child = machine
+        .command()
+        .args(["run", "--run-id", id, "--policy", &policy])
+        .arg(&outer)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for(&folder.join("log"), "second\n");
+    kill(&mut child);
+    std::fs::write(folder.join("go"), "").unwrap();
+    let run = resume(&machine, id, &policy).success();
+    assert_eq!(
+        std::fs::read_to_string(folder.join("log")).unwrap(),
+        "first\nsecond\nsecond\n"
+    );
+    assert_eq!(run.stdout(0).matches("said by the first").count(), 1);
+}
+
+#[test]
+fn a_document_that_restarts_without_end_is_given_up() {
+    let machine = Machine::new();
+    let id = "00000000-0000-4000-8000-000000000015";
+    machine
+        .shell("exit 194", &["--run-id", id])
+        .expect(4, "SuccessAndReboot");
+    let resume = || machine.capstan(["run", "--resume", id]);
+    for number in 2..=15 {
+        assert_eq!(resume().status.code(), Some(4), "run {number}");
+    }
+    let output = resume();
+    assert_eq!(output.status.code(), Some(2));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        errors.contains("asked for a restart of the machine 15 times"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_run_goes_on_with_the_stored_values_that_it_began_with() {
+    let machine = Machine::new();
+    let put = |value: &str| {
+        let output =
+            machine.capstan(["parameter", "put", "/word", "--overwrite", "--value", value]);
+        assert!(output.status.success());
+    };
+    put("old");
+    let id = "00000000-0000-4000-8000-000000000016";
+    let steps = document(vec![
+        shell_step(
+            "restart",
+            "test -e /tmp/mark && exit 0; touch /tmp/mark; exit 194".into(),
+        ),
+        shell_step("word", "echo {{ssm:/word}}".into()),
+    ]);
+    machine
+        .run(&steps, &["--run-id", id])
+        .expect(4, "SuccessAndReboot");
+    put("new");
+    assert!(
+        machine
+            .capstan(["parameter", "delete", "/word"])
+            .status
+            .success()
+    );
+    let run = Run::of(machine.capstan(["run", "--output", "json", "--resume", id])).success();
+    assert_eq!(run.stdout(1), "old\n");
+}

@@ -3,12 +3,15 @@
 
 use capstan_document::{Flow, OnFailure};
 
-use crate::result::StepStatus;
+use crate::result::{StepResult, StepStatus};
 
 /// A script's exit code with which it ends the document as a success.
 pub const EXIT_SUCCESS: i32 = 168;
 /// A script's exit code with which it ends the document as a failure.
 pub const EXIT_FAILURE: i32 = 169;
+
+/// A script's exit code with which it asks for a restart of the machine.
+pub const EXIT_RESTART: i32 = 194;
 
 /// A program's exit code when it was ended from outside.
 pub const EXIT_KILLED: i32 = 137;
@@ -39,7 +42,9 @@ pub enum Next {
 pub fn after(status: StepStatus, exit_code: i32, flow: Flow) -> (StepStatus, i32, Next) {
     match (status, exit_code) {
         (StepStatus::SuccessAndReboot, code) => (status, code, Next::Reboot),
-        (StepStatus::Failed, EXIT_SUCCESS) => (StepStatus::Success, EXIT_SUCCESS, Next::Stop),
+        (StepStatus::Failed | StepStatus::Success, EXIT_SUCCESS) => {
+            (StepStatus::Success, EXIT_SUCCESS, Next::Stop)
+        }
         (StepStatus::Failed, EXIT_FAILURE) => (StepStatus::Failed, EXIT_FAILURE, Next::Stop),
         (StepStatus::Failed, code) => {
             let code = if code == 0 { 1 } else { code };
@@ -54,6 +59,26 @@ pub fn after(status: StepStatus, exit_code: i32, flow: Flow) -> (StepStatus, i32
         }
         (StepStatus::Success, code) if flow.on_success_exit => (status, code, Next::Stop),
         (status, code) => (status, code, Next::Go),
+    }
+}
+
+/// What came after a step that is over, from the result that was kept of it.
+#[must_use]
+pub fn after_result(result: &StepResult, flow: Flow) -> Next {
+    if result.status_detail == "AccessDenied" {
+        return Next::Stop;
+    }
+    after(result.status, result.exit_code, flow).2
+}
+
+/// The code of a step that ran a document, from those of the document's steps. Codes that end a document, or ask for
+/// a restart, have done their work there, and are not the outer step's own.
+#[must_use]
+pub fn of_nested_code(exit_code: i32) -> i32 {
+    match exit_code {
+        EXIT_SUCCESS | EXIT_RESTART => 0,
+        EXIT_FAILURE => 1,
+        code => code,
     }
 }
 
@@ -101,7 +126,8 @@ pub fn merge(a: StepStatus, b: StepStatus) -> StepStatus {
 mod tests {
     use capstan_document::{Flow, OnFailure};
 
-    use super::{Next, after, document_status, merge, of_exit_code};
+    use super::{Next, after, after_result, document_status, merge, of_exit_code, of_nested_code};
+    use crate::result::StepResult;
     use crate::result::StepStatus::{
         Cancelled, Failed, Skipped, Success, SuccessAndReboot, TimedOut,
     };
@@ -129,6 +155,7 @@ mod tests {
             (Failed, 7, exit, (Failed, 7, Next::Stop)),
             (Failed, 7, well, (Success, 168, Next::Stop)),
             (Failed, 168, plain, (Success, 168, Next::Stop)),
+            (Success, 168, plain, (Success, 168, Next::Stop)),
             (Failed, 169, plain, (Failed, 169, Next::Stop)),
             (Failed, 7, done, (Failed, 7, Next::Go)),
             (Skipped, 0, done, (Skipped, 0, Next::Go)),
@@ -146,6 +173,35 @@ mod tests {
                 expected,
                 "{status:?} {code} {flow:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_result_that_was_kept_leads_where_it_led() {
+        for (status, code, flow) in [
+            (Failed, 168, Flow::default()),
+            (Failed, 169, Flow::default()),
+            (Failed, 7, Flow::default()),
+            (Success, 0, Flow::default()),
+            (
+                Failed,
+                7,
+                Flow {
+                    on_failure: Some(OnFailure::SuccessAndExit),
+                    ..Flow::default()
+                },
+            ),
+        ] {
+            let (kept, exit_code, next) = after(status, code, flow);
+            let result = StepResult {
+                status: kept,
+                exit_code,
+                ..StepResult::default()
+            };
+            assert_eq!(after_result(&result, flow), next, "{status:?} {code}");
+        }
+        for (code, expected) in [(0, 0), (7, 7), (168, 0), (169, 1), (194, 0)] {
+            assert_eq!(of_nested_code(code), expected, "{code}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! survives the death of the process; it is also brought to the disk before a wait, before a restart and at the
 //! end of the run, where a loss of power would matter.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -12,7 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use capstan_runtime::{Event, Wake};
+use capstan_document::StoredParameter;
+use capstan_runtime::{DocumentRequest, Event, Wake};
 use serde::{Deserialize, Serialize};
 
 use crate::error::RunnerError;
@@ -28,9 +30,11 @@ use crate::step::Before;
     rename_all_fields = "camelCase"
 )]
 pub(crate) enum Record {
-    /// The run was accepted.
+    /// The run was accepted, with these values of Parameter Store.
     Started {
         request: Box<RunRequest>,
+        #[serde(default)]
+        stored: Option<Stored>,
         at: String,
     },
     /// The run goes on in another process.
@@ -55,6 +59,17 @@ pub(crate) enum Record {
         reason: String,
         result: Box<StepResult>,
     },
+    /// A step runs a document.
+    NestedStarted {
+        path: Vec<usize>,
+        document: Box<DocumentRequest>,
+        stored: Stored,
+    },
+    /// A step of that document is over; the path is the document's with the step's index.
+    NestedFinished {
+        path: Vec<usize>,
+        result: Box<StepResult>,
+    },
     /// The step is over.
     StepFinished {
         step: usize,
@@ -62,6 +77,18 @@ pub(crate) enum Record {
     },
     /// The run is over.
     Finished { status: RunStatus },
+}
+
+/// Values of Parameter Store that a document was accepted with. Secure ones are not among them.
+pub(crate) type Stored = BTreeMap<String, StoredParameter>;
+
+/// A nested document that had begun when the journal ended.
+#[derive(Debug, Clone)]
+pub(crate) struct NestedHistory {
+    pub(crate) document: DocumentRequest,
+    pub(crate) stored: Stored,
+    /// Results of its steps that are over, by index, and whether the outer step's output still has what they printed.
+    pub(crate) finished: BTreeMap<usize, (StepResult, bool)>,
 }
 
 /// An open journal. Only one process has it.
@@ -88,7 +115,11 @@ pub(crate) struct Waiting {
 #[derive(Debug)]
 pub(crate) struct History {
     pub(crate) request: RunRequest,
+    /// None in the journals of earlier versions.
+    pub(crate) stored: Option<Stored>,
     pub(crate) started: String,
+    /// Documents that the step after the finished ones had begun, by path.
+    pub(crate) nested: BTreeMap<Vec<usize>, NestedHistory>,
     /// Results of the steps that are over, from the first.
     pub(crate) finished: Vec<StepResult>,
     /// The step after them: how often it began.
@@ -96,6 +127,8 @@ pub(crate) struct History {
     pub(crate) waiting: Option<Waiting>,
     /// How often it was taken up since it last got anywhere.
     pub(crate) resumes: u32,
+    /// How often it asked for a restart of the machine.
+    pub(crate) restarts: u32,
     pub(crate) cancelled: bool,
     pub(crate) status: Option<RunStatus>,
     /// Bytes of whole lines.
@@ -183,14 +216,24 @@ pub(crate) fn read(path: &Path) -> Result<History, RunnerError> {
             ))
         })?;
         match (record, &mut history) {
-            (Record::Started { request, at }, None) => {
+            (
+                Record::Started {
+                    request,
+                    stored,
+                    at,
+                },
+                None,
+            ) => {
                 history = Some(History {
                     request: *request,
+                    stored,
                     started: at,
+                    nested: BTreeMap::new(),
                     finished: Vec::new(),
                     attempts: 0,
                     waiting: None,
                     resumes: 0,
+                    restarts: 0,
                     cancelled: false,
                     status: None,
                     whole: 0,
@@ -232,6 +275,15 @@ pub(crate) fn read(path: &Path) -> Result<History, RunnerError> {
                         index + 1
                     ))
                 })?;
+                if wake == Wake::Reboot {
+                    history.restarts += 1;
+                }
+                for nested in history.nested.values_mut() {
+                    nested
+                        .finished
+                        .values_mut()
+                        .for_each(|(_, told)| *told = true);
+                }
                 history.waiting = Some(Waiting {
                     step,
                     input,
@@ -244,10 +296,37 @@ pub(crate) fn read(path: &Path) -> Result<History, RunnerError> {
                 });
                 history.resumes = 0;
             }
+            (
+                Record::NestedStarted {
+                    path,
+                    document,
+                    stored,
+                },
+                Some(history),
+            ) => {
+                // What was below a document of that place belongs to one that was given up.
+                history.nested.retain(|other, _| !other.starts_with(&path));
+                let nested = NestedHistory {
+                    document: *document,
+                    stored,
+                    finished: BTreeMap::new(),
+                };
+                history.nested.insert(path, nested);
+            }
+            (Record::NestedFinished { mut path, result }, Some(history))
+                if path.len() > 1 && history.nested.contains_key(&path[..path.len() - 1]) =>
+            {
+                let index = path.pop().unwrap_or_default();
+                if let Some(nested) = history.nested.get_mut(&path) {
+                    nested.finished.insert(index, (*result, false));
+                }
+                history.resumes = 0;
+            }
             (Record::StepFinished { step, result }, Some(history))
                 if step == history.finished.len() =>
             {
                 history.finished.push(*result);
+                history.nested.clear();
                 history.attempts = 0;
                 history.waiting = None;
                 history.resumes = 0;
@@ -279,7 +358,8 @@ mod tests {
 
     use std::path::PathBuf;
 
-    use capstan_runtime::{Event, Wake};
+    use capstan_document::StoredParameter;
+    use capstan_runtime::{DocumentRequest, Event, Wake};
 
     use super::{Journal, Record, encode, read};
     use crate::result::{StepResult, StepStatus};
@@ -304,6 +384,7 @@ mod tests {
         vec![
             Record::Started {
                 request: Box::new(request),
+                stored: Some([("/a".to_owned(), StoredParameter::String("A".into()))].into()),
                 at: "then".into(),
             },
             Record::StepStarted {
@@ -360,6 +441,8 @@ mod tests {
             (history.finished.len(), history.attempts, history.resumes),
             (1, 1, 0)
         );
+        let stored = history.stored.unwrap();
+        assert_eq!(stored["/a"], StoredParameter::String("A".into()));
         let waiting = history.waiting.unwrap();
         assert_eq!(
             (waiting.step, waiting.input, waiting.before.exit_code),
@@ -406,6 +489,61 @@ mod tests {
         // Without its first line there never was a run.
         std::fs::write(&path, &bytes[..ends[0] - 1]).unwrap();
         assert!(read(&path).is_err());
+    }
+
+    #[test]
+    fn nested_documents_are_remembered_until_their_step_is_over() {
+        let folder = Folder::new();
+        let mut lines = records();
+        lines.truncate(4);
+        let document = DocumentRequest {
+            name: "inner".into(),
+            content: "text".into(),
+            parameters: "{}".into(),
+        };
+        let result = || Box::new(StepResult::default());
+        let began = |path: &[usize]| Record::NestedStarted {
+            path: path.into(),
+            document: Box::new(document.clone()),
+            stored: Default::default(),
+        };
+        let ended = |path: &[usize]| Record::NestedFinished {
+            path: path.into(),
+            result: result(),
+        };
+        lines.extend([
+            began(&[1, 0, 0]),
+            ended(&[1, 0, 0, 0]),
+            Record::StepSuspended {
+                step: 1,
+                input: 0,
+                before: Before::default(),
+                state: String::new(),
+                wake: Wake::Reboot,
+                reason: String::new(),
+                result: result(),
+            },
+            ended(&[1, 0, 0, 1]),
+            began(&[1, 0, 0, 2, 0, 0]),
+        ]);
+        let history = read(&written(&folder, &lines)).unwrap();
+        assert_eq!((history.restarts, history.nested.len()), (1, 2));
+        let told: Vec<bool> = history.nested[&vec![1, 0, 0]]
+            .finished
+            .values()
+            .map(|(_, told)| *told)
+            .collect();
+        assert_eq!(told, [true, false]);
+        lines.push(Record::StepFinished {
+            step: 1,
+            result: result(),
+        });
+        let folder = Folder::new();
+        assert!(read(&written(&folder, &lines)).unwrap().nested.is_empty());
+        // A step of a document that never began.
+        lines.push(ended(&[2, 0, 0, 0]));
+        let folder = Folder::new();
+        assert!(read(&written(&folder, &lines)).is_err());
     }
 
     #[test]

@@ -16,8 +16,9 @@ use crate::clock::{Clock, SystemClock, of_unix_millis};
 use crate::control::{Observer, RunControl};
 use crate::documents::DocumentStore;
 use crate::error::RunnerError;
-use crate::flow::{Next, document_status};
-use crate::journal::{self, History, Journal, Record, Waiting};
+use crate::flow::{Next, after_result, document_status};
+use crate::journal::{self, History, Journal, Record, Stored, Waiting};
+use crate::nested::Memory;
 use crate::node::NodeInfo;
 use crate::parameters::ParameterStore;
 use crate::plan::{Plan, document_subject, plan};
@@ -26,8 +27,9 @@ use crate::session::Session;
 use crate::state::StateFolder;
 use crate::step::{Resumed, StepRun, Suspension};
 
-/// Runs of one document that were interrupted; after that many something is wrong with it.
-const MAX_RESUMES: u32 = 15;
+/// How often a document may be run: SSM's limit for restarts, and for interruptions without getting on. After that
+/// many something is wrong with it.
+const MAX_RUNS: u32 = 15;
 
 /// A document to run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -68,6 +70,8 @@ pub struct Runner {
 
 /// A document that is ready.
 struct Ready {
+    /// What it was resolved with.
+    stored: Stored,
     resolved: ResolvedDocument,
     subject: Subject,
 }
@@ -94,12 +98,17 @@ impl Runner {
         }
     }
 
-    fn ready(&self, request: &RunRequest) -> Result<Ready, RunnerError> {
+    /// `stored` are the values of Parameter Store that the run was accepted with: they neither change nor vanish
+    /// while it is interrupted.
+    fn ready(&self, request: &RunRequest, stored: Option<Stored>) -> Result<Ready, RunnerError> {
         let document = Document::parse(&request.source, &request.origin)?;
         let bound = document.bind(&request.arguments)?;
-        let stored = self
-            .parameters
-            .resolve(&bound.parameter_store_references())?;
+        let stored = match stored {
+            Some(stored) => stored,
+            None => self
+                .parameters
+                .resolve(&bound.parameter_store_references())?,
+        };
         let resolved = bound.resolve(&stored)?;
         let subject = document_subject(
             self,
@@ -108,7 +117,11 @@ impl Runner {
             &resolved.parameters,
             Vec::new(),
         );
-        Ok(Ready { resolved, subject })
+        Ok(Ready {
+            stored,
+            resolved,
+            subject,
+        })
     }
 
     /// Says what would happen. Nothing does.
@@ -116,7 +129,7 @@ impl Runner {
     /// # Errors
     /// When the document or its parameters are wrong.
     pub fn plan(&self, request: &RunRequest) -> Result<Plan, RunnerError> {
-        let ready = self.ready(request)?;
+        let ready = self.ready(request, None)?;
         plan(self, &ready.subject, &ready.resolved)
     }
 
@@ -130,7 +143,7 @@ impl Runner {
         observer: Arc<dyn Observer>,
         control: RunControl,
     ) -> Result<RunResult, RunnerError> {
-        let ready = self.ready(&request)?;
+        let ready = self.ready(&request, None)?;
         let run_id = match &request.run_id {
             Some(id) => check_id(id)?,
             None => new_id(self.clock.now()),
@@ -145,9 +158,12 @@ impl Runner {
         let session = Session::new(Arc::clone(self), &run_id, &ready.subject, observer, control)?;
         session.claim(&ready.resolved)?;
         let journal = Arc::new(Journal::open(&path, true)?);
+        let memory = Memory::new(&journal, BTreeMap::new());
+        let _ = session.memory.set(memory);
         let started = session.now();
         journal.add(&Record::Started {
             request: Box::new(request),
+            stored: Some(ready.stored.clone()),
             at: started.clone(),
         })?;
         Progress {
@@ -183,9 +199,11 @@ impl Runner {
         let journal = Arc::new(Journal::open(&path, false)?);
         let history: History = journal::read(&path)?;
         journal.cut(history.whole)?;
-        let ready = self.ready(&history.request)?;
+        let ready = self.ready(&history.request, history.stored)?;
         let session = Session::new(Arc::clone(self), &run_id, &ready.subject, observer, control)?;
         session.claim(&ready.resolved)?;
+        let memory = Memory::new(&journal, history.nested);
+        let _ = session.memory.set(memory);
         if history.cancelled {
             session.control.cancel();
         }
@@ -199,11 +217,15 @@ impl Runner {
         if let Some(status) = history.status {
             return Ok(progress.result(status));
         }
-        if history.resumes >= MAX_RESUMES {
-            return Err(RunnerError::Invalid(format!(
-                "the run {run_id} was interrupted {} times without getting on; it is not taken up again",
-                history.resumes
-            )));
+        for (count, what) in [
+            (history.resumes, "was interrupted without getting on"),
+            (history.restarts, "asked for a restart of the machine"),
+        ] {
+            if count >= MAX_RUNS {
+                return Err(RunnerError::Invalid(format!(
+                    "the run {run_id} {what} {count} times; it is not taken up again"
+                )));
+            }
         }
         progress.journal.add(&Record::Resumed {
             at: progress.session.now(),
@@ -502,10 +524,5 @@ fn replay(ready: &Ready, results: &[StepResult]) -> bool {
     results
         .iter()
         .zip(&ready.resolved.steps)
-        .any(|(result, step)| {
-            let flow = crate::flow::after(result.status, result.exit_code, step.flow);
-            result.status_detail == "AccessDenied"
-                || flow.2 == Next::Stop
-                || result.exit_code == crate::flow::EXIT_SUCCESS
-        })
+        .any(|(result, step)| after_result(result, step.flow) == Next::Stop)
 }

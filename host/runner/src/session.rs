@@ -13,6 +13,7 @@ use capstan_runtime::worker::{WorkerHandle, WorkerOptions};
 use crate::broker::Supervisor;
 use crate::control::{Observer, RunControl};
 use crate::error::RunnerError;
+use crate::nested::Memory;
 use crate::run::Runner;
 use crate::secrets::Secrets;
 use crate::state::{folder_name, make_private};
@@ -36,6 +37,8 @@ pub(crate) struct Session {
     used: Mutex<Used>,
     /// Actions whose data this run has to itself at present.
     locks: Mutex<BTreeSet<String>>,
+    /// What the journal knows of nested documents; set before the first step runs.
+    pub(crate) memory: std::sync::OnceLock<Memory>,
     /// The grant that was kept last, and its digest.
     kept: Mutex<Option<(Grant, String)>>,
 }
@@ -83,6 +86,10 @@ pub(crate) struct StepRights {
     pub(crate) depth: usize,
     /// The index of the outermost step, for the observer.
     pub(crate) index: usize,
+    /// Where the step and its set of inputs are in the run.
+    pub(crate) path: Vec<usize>,
+    /// Documents that the step has run so far.
+    pub(crate) calls: std::sync::atomic::AtomicUsize,
     /// A nested document asked for a restart.
     pub(crate) reboot: std::sync::atomic::AtomicBool,
 }
@@ -126,6 +133,7 @@ impl Session {
             rights: Mutex::new(HashMap::new()),
             used: Mutex::new(Used::default()),
             locks: Mutex::default(),
+            memory: std::sync::OnceLock::new(),
             kept: Mutex::default(),
         }))
     }

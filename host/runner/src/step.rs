@@ -29,6 +29,10 @@ use crate::run_as::open_folders;
 use crate::session::{Session, StepRights, Used};
 use crate::state::folder_name;
 
+/// The state of a step whose nested document asked for a restart. A component that returns it as its own is run
+/// again from its start, which it could have itself.
+const NESTED_RESTART: &[u8] = b"capstan: restart of a nested document";
+
 /// What the sets of inputs before the present one came to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -74,6 +78,8 @@ pub(crate) struct StepRun<'a> {
     pub(crate) document: &'a Subject,
     pub(crate) index: usize,
     pub(crate) depth: usize,
+    /// Where the step is in the run: its index, and for a step of a nested document what leads to that, too.
+    pub(crate) path: Vec<usize>,
     pub(crate) result: StepResult,
     events: Events,
 }
@@ -97,6 +103,7 @@ impl<'a> StepRun<'a> {
             document,
             index,
             depth,
+            path: vec![index],
             result: StepResult {
                 name: step.name.clone(),
                 action: step.action.clone(),
@@ -206,6 +213,13 @@ impl<'a> StepRun<'a> {
                 input,
                 before,
                 state,
+                ..
+            // A step whose nested document asked for the restart is run again; that document goes on.
+            }) if state == NESTED_RESTART => (input, before, None),
+            Some(Resumed {
+                input,
+                before,
+                state,
                 event,
             }) => (input, before, Some(Call::Resume { state, event })),
             None => (0, Before::default(), None),
@@ -228,6 +242,7 @@ impl<'a> StepRun<'a> {
                     &info.digest,
                     &info.manifest.capabilities.programs,
                     decision,
+                    input,
                 )
                 .await;
             self.result.wall_millis = earlier + started.elapsed().as_secs_f64() * 1000.0;
@@ -258,6 +273,7 @@ impl<'a> StepRun<'a> {
         digest: &str,
         programs: &BTreeMap<String, capstan_policy::ProgramRequest>,
         decision: &Decision,
+        input: usize,
     ) -> Result<StepReport, RunnerError> {
         let session = self.session;
         let worker = session.worker().await?;
@@ -280,6 +296,8 @@ impl<'a> StepRun<'a> {
             events: Arc::clone(&sink),
             depth: self.depth,
             index: self.index,
+            path: [self.path.as_slice(), &[input]].concat(),
+            calls: std::sync::atomic::AtomicUsize::new(0),
             reboot: std::sync::atomic::AtomicBool::new(false),
         });
         let runner = &session.runner;
@@ -353,7 +371,7 @@ impl<'a> StepRun<'a> {
             } = report.outcome
         {
             report.outcome = StepOutcome::Suspended {
-                state: b"{}".to_vec(),
+                state: NESTED_RESTART.to_vec(),
                 wake: Wake::Reboot,
                 reason: "a nested document asks for a restart".into(),
             };
@@ -585,7 +603,7 @@ impl<'a> StepRun<'a> {
         if written == (StepStatus::Failed, EXIT_SUCCESS) {
             self.events.output().forget_stderr();
         }
-        if !denied && status == StepStatus::Success && code == EXIT_SUCCESS {
+        if next == Next::Stop && status == StepStatus::Success && code == EXIT_SUCCESS {
             self.events.print(
                 OutputStream::Stdout,
                 "the step ends the document with success; the steps after it are not run",

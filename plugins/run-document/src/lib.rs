@@ -9,7 +9,6 @@ struct RunDocument;
 
 /// A document that does nothing, by SSM's convention.
 const NOOP: &str = "AWS-Noop";
-const RESTART: i32 = 194;
 
 impl Action for RunDocument {
     fn start(context: &Context, inputs: Value) -> Result<Outcome, Failure> {
@@ -44,18 +43,12 @@ impl Action for RunDocument {
                 Status::Failed
             }
         };
-        let code = if result.exit_code == RESTART {
-            0
-        } else {
-            result.exit_code
-        };
-        Ok(Outcome::done(status, code))
+        Ok(Outcome::done(status, result.exit_code))
     }
 
     fn resume(_: &Context, _: Vec<u8>, _: Event) -> Result<Outcome, Failure> {
-        Err(Failure::failed(
-            "the nested document asked for a restart, and is not taken up again after it; run it as a document of its own",
-        ))
+        // After a restart that a nested document asked for, the host starts the step again.
+        Err(Failure::failed("the step never asked to wait"))
     }
 }
 
