@@ -2,9 +2,10 @@
 //! policies are read through this. Pure.
 
 mod diagnostics;
+mod json;
 mod node;
 mod parse;
 
 pub use diagnostics::{Diagnostic, Diagnostics, Position, Severity, nearest};
 pub use node::{Entry, Node, Value};
-pub use parse::{parse, parse_mapping};
+pub use parse::{parse, parse_all, parse_mapping};
