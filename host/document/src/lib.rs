@@ -5,6 +5,7 @@
 
 mod document;
 mod interpolation;
+mod java_pattern;
 mod lint;
 mod parameters;
 mod pattern;

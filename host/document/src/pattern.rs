@@ -2,6 +2,8 @@
 
 use fancy_regex::{Regex, RegexBuilder};
 
+use crate::java_pattern::translate;
+
 /// A compiled pattern.
 #[derive(Debug)]
 pub(crate) struct Pattern(Regex);
@@ -12,7 +14,7 @@ const BACKTRACK_LIMIT: usize = 1_000_000;
 impl Pattern {
     /// Compiles a pattern, translating what Java writes otherwise.
     pub(crate) fn compile(java: &str) -> Result<Self, String> {
-        RegexBuilder::new(&translate(java))
+        RegexBuilder::new(&translate(java)?)
             .backtrack_limit(BACKTRACK_LIMIT)
             .delegate_size_limit(64 << 20)
             .build()
@@ -26,114 +28,6 @@ impl Pattern {
             .is_match(text)
             .map_err(|_| "the pattern takes too long on this value".to_owned())
     }
-}
-
-/// From Java's dialect to that of the engine: quoted parts, a hyphen after a class within brackets, an unescaped
-/// `[` and `&&` within brackets, POSIX classes by their Java names.
-fn translate(java: &str) -> String {
-    let chars: Vec<char> = java.chars().collect();
-    let mut out = String::with_capacity(java.len() + 8);
-    let mut depth = 0_usize;
-    let mut at = 0;
-    while at < chars.len() {
-        let c = chars[at];
-        let next = chars.get(at + 1).copied();
-        match (c, next) {
-            ('\\', Some('Q')) => {
-                at += 2;
-                while at < chars.len() && !(chars[at] == '\\' && chars.get(at + 1) == Some(&'E')) {
-                    if !chars[at].is_alphanumeric() && chars[at].is_ascii() {
-                        out.push('\\');
-                    }
-                    out.push(chars[at]);
-                    at += 1;
-                }
-                at += 2;
-                continue;
-            }
-            ('\\', Some('Z')) => {
-                out.push_str("\\n?\\z");
-                at += 2;
-                continue;
-            }
-            ('\\', Some(class @ ('p' | 'P'))) if chars.get(at + 2) == Some(&'{') => {
-                let name: String = chars[at + 3..].iter().take_while(|c| **c != '}').collect();
-                let posix = match name.as_str() {
-                    "Alpha" => "a-zA-Z",
-                    "Digit" => "0-9",
-                    "Alnum" => "a-zA-Z0-9",
-                    "Upper" => "A-Z",
-                    "Lower" => "a-z",
-                    "Punct" => "!-/:-@\\[-`{-~",
-                    "Space" => "\\s",
-                    "XDigit" => "0-9a-fA-F",
-                    "ASCII" => "\\x00-\\x7F",
-                    "Print" => "\\x20-\\x7E",
-                    "Graph" => "!-~",
-                    "Blank" => " \\t",
-                    "Cntrl" => "\\x00-\\x1F\\x7F",
-                    _ => "",
-                };
-                if !posix.is_empty() {
-                    match (depth, class) {
-                        (0, 'p') => out.push_str(&format!("[{posix}]")),
-                        (0, _) => out.push_str(&format!("[^{posix}]")),
-                        (_, 'p') => out.push_str(posix),
-                        _ => out.push_str(&format!("[^{posix}]")),
-                    }
-                    at += name.chars().count() + 4;
-                    continue;
-                }
-                out.push_str(&format!("\\{class}"));
-                at += 2;
-                continue;
-            }
-            ('\\', Some(escaped)) => {
-                // Java lets any character but letters be escaped.
-                if escaped.is_alphanumeric()
-                    || !escaped.is_ascii()
-                    || "\\.+*?()|[]{}^$#&-~/".contains(escaped)
-                {
-                    if escaped != '/' {
-                        out.push('\\');
-                    }
-                    out.push(escaped);
-                } else {
-                    if depth == 0 && !"'\"`<>=!:;,@%_ ".contains(escaped) {
-                        out.push('\\');
-                    }
-                    out.push(escaped);
-                }
-                at += 2;
-                // A class cannot begin a range, so the hyphen after it is one.
-                if depth > 0
-                    && "wdsWDS".contains(escaped)
-                    && chars.get(at) == Some(&'-')
-                    && chars.get(at + 1) != Some(&']')
-                {
-                    out.push_str("\\-");
-                    at += 1;
-                }
-                continue;
-            }
-            ('[', _) => {
-                out.push('[');
-                depth += 1;
-                at += 1;
-                if chars.get(at) == Some(&'^') {
-                    out.push('^');
-                    at += 1;
-                }
-                continue;
-            }
-            (']', _) if depth > 0 => depth -= 1,
-            ('-' | '~', Some(same)) if depth > 0 && same == c => out.push('\\'),
-            _ => {}
-        }
-        out.push(c);
-        at += 1;
-    }
-    out
 }
 
 #[cfg(test)]
@@ -152,7 +46,9 @@ mod tests {
             (r"^[\p{Alnum}_]+$", "a1_", true),
             (r"^\Qa.b\E$", "a.b", true),
             (r"^\Qa.b\E$", "axb", false),
+            (r"^\Qa.\E+$", "a...", true),
             (r"^a++b$", "aab", true),
+            (r"^a{1,3}+b$", "aab", true),
             (r"^[a-z&&[^aeiou]]+$", "xyz", true),
             (r"^[a-z&&[^aeiou]]+$", "a", false),
             (
@@ -164,6 +60,76 @@ mod tests {
             (r"\d", "a1b", true),
             (r"^(\=|\:)$", ":", true),
             (r"^[^--]$", "x", true),
+            (r"^[]a]+$", "]a", true),
+            (r"^[a[bc]]+$", "abc", true),
+            (r"^[[:alpha:]]+$", "alp:", true),
+            (r"^[[:alpha:]]+$", "xyz", false),
+            (r"^(a)(b)\2\1$", "abba", true),
+            (r"^(?<x>a|b)\k<x>$", "aa", true),
+            (r"^(?<x>a|b)\k<x>$", "ab", false),
+            (r"^a(?=b)b$", "ab", true),
+            (r"(?<=a)b", "ab", true),
+            (r"(?<!a)b", "ab", false),
+            (r"^(?x) a b # both\n$", "ab", true),
+            (r"^(?s:.)$", "\n", true),
+            (r"^.$", "\u{2028}", false),
+            (r"^(?d).$", "\u{2028}", true),
+            (r"(?m)^b$", "a\nb\nc", true),
+            (r"^a\R?\Z", "a\r\n", true),
+            (r"^a\h+b$", "a\t\u{a0}b", true),
+            (r"^\cA$", "\u{1}", true),
+            (r"^\0101\x42\u0043\x{44}$", "ABCD", true),
+            (r"^\p{javaLowerCase}+$", "aé", true),
+            (r"^\p{javaLowerCase}+$", "A", false),
+            (r"^\p{InGreek}+$", "αβ", true),
+            (r"^\p{IsGreek}+$", "αβ", true),
+            (r"^\p{IsAlphabetic}+$", "aé", true),
+            (r"^\p{L1}+$", "aÿ", true),
+            (r"^\p{L1}+$", "Ā", false),
+            (r"^\pL+$", "é", true),
+            (r"^\P{Lu}+$", "ab", true),
+            (r"^[\P{Lu}]+$", "AB", false),
+            (r"^{{ssm:.*}}$", "{{ssm:x}}", true),
+        ] {
+            assert_eq!(
+                Pattern::compile(pattern).unwrap().is_match(text).unwrap(),
+                expected,
+                "{pattern} {text}"
+            );
+        }
+        for pattern in [
+            r"(",
+            r")",
+            r"[a",
+            r"*",
+            r"\q",
+            r"[z-a]",
+            r"(?q)",
+            r"\p{Nothing}",
+        ] {
+            assert!(Pattern::compile(pattern).is_err(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn classes_are_of_ascii_as_in_java() {
+        for (pattern, text, expected) in [
+            (r"^\w+$", "é", false),
+            (r"^\d+$", "٣", false),
+            (r"^\s$", "\u{a0}", false),
+            (r"^[\w]+$", "ж", false),
+            (r"^\W$", "é", true),
+            (r"^[^\d]$", "٣", true),
+            (r"\bxé", "xé", true),
+            (r"x\bé", "xé", true),
+            (r"^(?i)abc$", "aBC", true),
+            (r"^(?i)[a-c]+$", "aBC", true),
+            (r"^(?i:a)b$", "AB", false),
+            // Sharp relatives of k and s are no Latin letters.
+            (r"^(?i)k$", "\u{212a}", false),
+            (r"^(?i)[s]$", "\u{17f}", false),
+            (r"^(?iu)é$", "É", true),
+            (r"^(?U)\w+$", "é", true),
         ] {
             assert_eq!(
                 Pattern::compile(pattern).unwrap().is_match(text).unwrap(),
@@ -174,8 +140,28 @@ mod tests {
     }
 
     #[test]
+    fn long_values_are_no_reason_to_refuse_a_pattern() {
+        for pattern in [
+            r"^[\w+=,.@-]{1,2048}$",
+            r"^[\w\s]{0,2048}$",
+            r"^.{0,65535}$",
+            r"^[\w\W]{1,100000}$",
+            r"^[^\n]{2048,4096}$",
+        ] {
+            let compiled = Pattern::compile(pattern).unwrap();
+            assert_eq!(compiled.is_match(&"a".repeat(2048)), Ok(true), "{pattern}");
+            assert_ne!(
+                compiled.is_match(&"a".repeat(100_001)),
+                Ok(true),
+                "{pattern}"
+            );
+        }
+    }
+
+    #[test]
     fn a_pattern_that_explodes_is_given_up() {
         let pattern = Pattern::compile(r"^(a+)+\1$").unwrap();
         assert_ne!(pattern.is_match(&format!("{}b", "a".repeat(64))), Ok(true));
+        assert!(Pattern::compile(&"(".repeat(100_000)).is_err());
     }
 }
