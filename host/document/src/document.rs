@@ -1,8 +1,9 @@
 //! A document as it is written.
 
-use capstan_syntax::{Diagnostic, Diagnostics, Entry, Node, Value, nearest, parse};
+use capstan_syntax::{Diagnostic, Diagnostics, Entry, Node, Severity, Value, nearest, parse_all};
 use sha2::{Digest as _, Sha256};
 
+use crate::inputs::ActionSchemas;
 use crate::parameters::{Parameter, read_parameters};
 use crate::steps::{Step, read_main_steps, read_runtime_config};
 
@@ -43,8 +44,39 @@ impl Document {
     /// # Errors
     /// Everything that is wrong with it, each with its place.
     pub fn parse(source: &str, origin: &str) -> Result<Self, Diagnostics> {
-        let root = parse(source).map_err(|problems| Diagnostics::new(origin, problems))?;
-        let mut problems = Vec::new();
+        let (document, problems) = Self::examine(source, origin);
+        let errors = problems
+            .iter()
+            .any(|problem| problem.severity == Severity::Error);
+        match document {
+            Some(mut document) if !errors => {
+                document.lints.extend(problems);
+                crate::lint::lint(&mut document);
+                document.lints.sort_by_key(|item| item.position);
+                Ok(document)
+            }
+            _ => Err(Diagnostics::new(origin, problems)),
+        }
+    }
+
+    /// Says everything that can be said of a text: errors, lints, and how its steps' inputs fit their actions.
+    #[must_use]
+    pub fn validate(source: &str, origin: &str, schemas: ActionSchemas<'_>) -> Diagnostics {
+        let (document, mut problems) = Self::examine(source, origin);
+        if let Some(mut document) = document {
+            crate::lint::lint(&mut document);
+            problems.extend(crate::inputs::check(&document, schemas));
+            problems.append(&mut document.lints);
+        }
+        Diagnostics::new(origin, problems)
+    }
+
+    /// Reads as much as can be read.
+    fn examine(source: &str, origin: &str) -> (Option<Self>, Vec<Diagnostic>) {
+        let (root, mut problems) = parse_all(source);
+        let Some(root) = root else {
+            return (None, problems);
+        };
         let mut document = Self {
             origin: origin.to_owned(),
             schema_version: String::new(),
@@ -65,16 +97,7 @@ impl Document {
             );
         }
         document.read(&root, &mut problems);
-        let errors = problems
-            .iter()
-            .any(|problem| problem.severity == capstan_syntax::Severity::Error);
-        if errors {
-            return Err(Diagnostics::new(origin, problems));
-        }
-        document.lints.extend(problems);
-        crate::lint::lint(&mut document);
-        document.lints.sort_by_key(|item| item.position);
-        Ok(document)
+        (Some(document), problems)
     }
 
     fn read(&mut self, root: &Node, problems: &mut Vec<Diagnostic>) {
@@ -128,7 +151,10 @@ impl Document {
                 ),
             };
             problems.push(Diagnostic::error("schema-version", node.position, message).help(help));
-            return;
+            // What is another kind of document is not read as one of these.
+            if matches!(version, "0.3" | "1.0") {
+                return;
+            }
         }
         if let Some(node) = root
             .get("description")
@@ -146,7 +172,15 @@ impl Document {
         if let Some(node) = root.get("parameters") {
             self.parameters = read_parameters(node, problems, &mut self.lints);
         }
-        if version == "1.2" {
+        // Where the version says nothing, the body does.
+        let body = if VERSIONS.contains(&version) {
+            version
+        } else if root.get("runtimeConfig").is_some() && root.get("mainSteps").is_none() {
+            "1.2"
+        } else {
+            "2.2"
+        };
+        if body == "1.2" {
             match root.get("runtimeConfig") {
                 Some(node) => self.steps = read_runtime_config(node, problems),
                 None => problems.push(Diagnostic::error(
@@ -155,15 +189,18 @@ impl Document {
                     "a document of schema 1.2 has a `runtimeConfig`",
                 )),
             }
-        } else if version.starts_with('2') || version.is_empty() {
+        } else {
             match root.get("mainSteps") {
-                Some(node) => self.steps = read_main_steps(node, version, problems),
+                Some(node) => self.steps = read_main_steps(node, body, problems),
                 None => problems.push(Diagnostic::error(
                     "steps",
                     root.position,
                     "the document has no `mainSteps`",
                 )),
             }
+        }
+        for step in &mut self.steps {
+            step.precondition.refuse_undeclared(&self.parameters);
         }
     }
 

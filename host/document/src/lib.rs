@@ -4,6 +4,7 @@
 //! parameters and puts them in; [`BoundDocument::resolve`] puts in what comes from Parameter Store.
 
 mod document;
+mod inputs;
 mod interpolation;
 mod java_pattern;
 mod lint;
@@ -11,11 +12,13 @@ mod parameters;
 mod pattern;
 mod precondition;
 mod resolve;
+mod shell;
 mod steps;
 
 pub use capstan_syntax::{Diagnostic, Diagnostics, Position, Severity, nearest, parse_mapping};
 pub use document::Document;
+pub use inputs::ActionSchemas;
 pub use parameters::{Parameter, ParameterType};
 pub use precondition::{Platform, Precondition, PreconditionOutcome};
 pub use resolve::{BoundDocument, ResolvedDocument, ResolvedStep, StoredParameter};
-pub use steps::{Flow, OnFailure, Step};
+pub use steps::{Flow, OnFailure, Step, is_ssm_action};

@@ -1,11 +1,13 @@
 //! What SSM silently ignores, or does otherwise than it looks.
 
-use capstan_syntax::Diagnostic;
+use capstan_syntax::{Diagnostic, Node};
 use serde_json::Value;
 
 use crate::document::Document;
 use crate::interpolation::references;
 use crate::parameters::ParameterType;
+use crate::precondition::{Platform, PreconditionOutcome};
+use crate::shell::bashism;
 use crate::steps::{Flow, Step, input};
 
 /// Prefixes of references that are no parameters of the document.
@@ -62,6 +64,21 @@ pub(crate) fn lint(document: &mut Document) {
                 .help("move the step to the end"),
             );
         }
+        for node in &step.nodes {
+            flow_inputs(step, node, &mut lints);
+        }
+        // The platform does not matter: what cannot be recognised is so everywhere.
+        if let PreconditionOutcome::Unrecognized(why) = step.precondition.evaluate(Platform::Linux)
+        {
+            lints.push(
+                Diagnostic::warning(
+                    "precondition",
+                    step.precondition.position.unwrap_or(step.position),
+                    format!("the step `{}` always fails: {why}", step.name),
+                )
+                .help("a precondition is StringEquals: [platformType, Linux], or with a parameter in one argument"),
+            );
+        }
         script(document, step, &mut lints);
         let mut names = Vec::new();
         step.inputs
@@ -90,6 +107,56 @@ pub(crate) fn lint(document: &mut Document) {
     document.lints.extend(lints);
 }
 
+/// Inputs that decide about other steps, and how long one may take: what SSM passes over without a word.
+fn flow_inputs(step: &Step, node: &Node, lints: &mut Vec<Diagnostic>) {
+    let is_script = matches!(
+        step.action.as_str(),
+        "aws:runShellScript" | "aws:runPowerShellScript"
+    );
+    for entry in node.as_map().unwrap_or_default() {
+        let text = entry.node.scalar_text().unwrap_or_default();
+        if text.contains("{{") {
+            continue;
+        }
+        let mut warn = |code, message: String, help: &str| {
+            lints.push(Diagnostic::warning(code, entry.node.position, message).help(help));
+        };
+        match entry.key.to_lowercase().as_str() {
+            "onfailure" if !matches!(text.to_lowercase().as_str(), "exit" | "successandexit") => {
+                warn(
+                    "ignored-value",
+                    format!("SSM does not know onFailure `{text}` and passes over it"),
+                    "it is exit or successAndExit; without it the next step runs",
+                );
+            }
+            "onsuccess" if text.to_lowercase() != "exit" => warn(
+                "ignored-value",
+                format!("SSM does not know onSuccess `{text}` and passes over it"),
+                "it is exit; without it the next step runs",
+            ),
+            "maxattempts" => warn(
+                "ignored-field",
+                "`maxAttempts` is ignored: a step is run once".into(),
+                "it is for automation runbooks",
+            ),
+            "timeoutseconds"
+                if is_script
+                    && !text
+                        .trim()
+                        .parse::<u32>()
+                        .is_ok_and(|seconds| (5..=172_800).contains(&seconds)) =>
+            {
+                warn(
+                    "timeout",
+                    format!("timeoutSeconds `{text}` is not taken, but 3600"),
+                    "it is 5 to 172800",
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
 fn all_references(value: &Value, names: &mut Vec<String>) {
     match value {
         Value::String(text) => {
@@ -104,22 +171,6 @@ fn all_references(value: &Value, names: &mut Vec<String>) {
         _ => {}
     }
 }
-
-/// What bash knows and a POSIX shell does not: a mark in the script, and what it is.
-const BASHISMS: &[(&str, &str)] = &[
-    ("[[ ", "[[ … ]]"),
-    ("<<<", "a here-string"),
-    ("<(", "process substitution"),
-    ("function ", "the word function"),
-    ("declare ", "declare"),
-    ("=(", "an array"),
-    ("${!", "indirection"),
-    ("&>", "&>"),
-    ("|&", "|&"),
-    ("pushd ", "pushd"),
-    ("set -o pipefail", "pipefail"),
-    ("shopt ", "shopt"),
-];
 
 fn script(document: &Document, step: &Step, lints: &mut Vec<Diagnostic>) {
     let (is_shell, is_powershell) = (
@@ -136,25 +187,18 @@ fn script(document: &Document, step: &Step, lints: &mut Vec<Diagnostic>) {
             _ => continue,
         };
         let text = lines.join("\n");
-        if is_shell && !text.starts_with("#!") {
-            let range = braces(&text).then_some("a brace range");
-            let found = BASHISMS.iter().find(|(mark, _)| {
-                text.lines()
-                    .any(|line| !line.trim_start().starts_with('#') && line.contains(mark))
-            });
-            if let Some(what) = range.or(found.map(|(_, what)| *what)) {
-                lints.push(
-                    Diagnostic::warning(
-                        "bash-syntax",
-                        step.position,
-                        format!(
-                            "the step `{}` uses {what}, which sh does not know on every system",
-                            step.name
-                        ),
-                    )
-                    .help("begin the script with #!/bin/bash"),
-                );
-            }
+        if is_shell && let Some(what) = bashism(&text) {
+            lints.push(
+                Diagnostic::warning(
+                    "bash-syntax",
+                    step.position,
+                    format!(
+                        "the step `{}` uses {what}, which sh does not know on every system",
+                        step.name
+                    ),
+                )
+                .help("begin the script with #!/bin/bash"),
+            );
         }
         // A script that is a parameter as a whole is meant to be code.
         if let [one] = references(&text).as_slice()
@@ -202,19 +246,4 @@ fn is_text(kind: ParameterType) -> bool {
         | ParameterType::MapList => true,
         ParameterType::Integer | ParameterType::Boolean => false,
     }
-}
-
-/// `{1..30}`
-fn braces(text: &str) -> bool {
-    text.match_indices("..").any(|(at, _)| {
-        let before = text[..at].rfind('{').is_some_and(|open| {
-            let inner = &text[open + 1..at];
-            !inner.is_empty() && inner.chars().all(|c| c.is_ascii_alphanumeric())
-        });
-        let after = text[at + 2..].find('}').is_some_and(|close| {
-            let inner = &text[at + 2..at + 2 + close];
-            !inner.is_empty() && inner.chars().all(|c| c.is_ascii_alphanumeric() || c == '.')
-        });
-        before && after
-    })
 }

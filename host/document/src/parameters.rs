@@ -170,7 +170,19 @@ fn read_parameter(
         };
         match entry.key.as_str() {
             "type" => match text.as_deref().map(parse_type) {
-                Some(Some(kind)) => parameter.kind = kind,
+                Some(Some(kind)) => {
+                    parameter.kind = kind;
+                    if text.as_deref() == Some("SecureString") {
+                        lints.push(
+                            Diagnostic::warning(
+                                "secure-string",
+                                value.position,
+                                format!("`{name}` is not kept secret: command documents have no parameters of type SecureString"),
+                            )
+                            .help("put the value into Parameter Store and refer to it with {{ssm-secure:NAME}} where an action takes that"),
+                        );
+                    }
+                }
                 _ => {
                     let word = text.unwrap_or_default();
                     let help = nearest(&word, TYPES.iter().copied()).map_or_else(
@@ -296,6 +308,7 @@ pub(crate) fn convert(kind: ParameterType, value: &Value) -> Result<Value, Strin
     };
     match kind {
         ParameterType::String => match single {
+            Value::Array(items) if items.is_empty() => Err("one text is wanted".into()),
             Value::Object(_) | Value::Array(_) if !matches!(value, Value::Array(items) if items.len() > 1) => {
                 Ok(Value::String(single.to_string()))
             }

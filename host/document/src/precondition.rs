@@ -1,8 +1,9 @@
 //! Preconditions, as the SSM agent decides them.
 
-use capstan_syntax::Node;
+use capstan_syntax::{Node, Position};
 
 use crate::interpolation::references;
+use crate::parameters::Parameter;
 
 /// The platform of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Precondition {
     pub(crate) conditions: Vec<(String, Vec<String>, Vec<String>)>,
     /// Why it cannot be recognised at all.
     pub(crate) malformed: Option<String>,
+    /// Where it stands.
+    pub(crate) position: Option<Position>,
 }
 
 /// The result of a precondition.
@@ -47,7 +50,10 @@ pub enum PreconditionOutcome {
 
 impl Precondition {
     pub(crate) fn read(node: &Node, schema_version: &str) -> Self {
-        let mut precondition = Self::default();
+        let mut precondition = Self {
+            position: Some(node.position),
+            ..Self::default()
+        };
         if schema_version != "2.2" {
             precondition.malformed = Some(format!(
                 "a document of schema {schema_version} has no preconditions; use schema 2.2"
@@ -72,6 +78,24 @@ impl Precondition {
                 .push((entry.key.clone(), arguments.clone(), arguments));
         }
         precondition
+    }
+
+    /// A reference to a parameter that there is not can never be decided.
+    pub(crate) fn refuse_undeclared(&mut self, parameters: &[Parameter]) {
+        let declared =
+            |name: &str| name.contains(':') || parameters.iter().any(|one| one.name == name);
+        let missing = self
+            .conditions
+            .iter()
+            .flat_map(|(_, written, _)| written)
+            .flat_map(|text| references(text))
+            .find(|reference| !declared(reference.name));
+        if let (Some(missing), None) = (missing, &self.malformed) {
+            self.malformed = Some(format!(
+                "the precondition names a parameter `{}` that the document does not have",
+                missing.name
+            ));
+        }
     }
 
     /// Decides. All conditions must hold.

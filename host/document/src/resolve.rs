@@ -97,6 +97,11 @@ impl Document {
                     .inputs
                     .iter()
                     .map(|inputs| script_inputs(inputs, &values, &env_vars, shell))
+                    // A list of mappings that comes from a parameter is as many sets as one that is written.
+                    .flat_map(|inputs| match inputs {
+                        Value::Array(sets) => sets,
+                        one => vec![one],
+                    })
                     .collect();
                 let mut precondition = step.precondition.clone();
                 for (_, _, arguments) in &mut precondition.conditions {

@@ -21,6 +21,10 @@ pub struct Step {
     pub capabilities: Option<Value>,
     /// Where it begins.
     pub position: Position,
+    /// Where the action's name stands.
+    pub(crate) action_position: Position,
+    /// The inputs with their places.
+    pub(crate) nodes: Vec<Node>,
     /// Fields that SSM passes over, for the lint.
     pub(crate) ignored: Vec<(String, Position)>,
 }
@@ -91,6 +95,9 @@ const ACTIONS: &[&str] = &[
     "aws:psModule",
     "aws:domainJoin",
 ];
+
+/// Bytes of the name of a file.
+const MAX_NAME: usize = 255;
 
 pub(crate) fn read_main_steps(
     node: &Node,
@@ -183,21 +190,21 @@ fn read_step(node: &Node, version: &str, problems: &mut Vec<Diagnostic>) -> Opti
             .help("the name is also the name of the step's folder"),
         );
     }
-    if name == "." || name == ".." {
-        problems.push(Diagnostic::error(
-            "step-name",
-            node.position,
-            format!("`{name}` is no name for a step"),
-        ));
+    if node.get("name").is_some() {
+        check_folder(&name, node.position, problems);
     }
     let action = text("action", problems);
-    if let Some(node) = node.get("action") {
-        check_action(&action, node.position, problems);
-    }
+    let action_position = node
+        .get("action")
+        .map_or(node.position, |node| node.position);
+    check_action(&action, action_position, problems);
+    let nodes = read_inputs(node.get("inputs"), node.position, problems);
     Some(Step {
         name,
         action,
-        inputs: read_inputs(node.get("inputs"), problems),
+        inputs: nodes.iter().map(Node::to_json).collect(),
+        action_position,
+        nodes,
         precondition: node
             .get("precondition")
             .filter(|node| node.value != NodeValue::Null)
@@ -216,6 +223,36 @@ fn read_step(node: &Node, version: &str, problems: &mut Vec<Diagnostic>) -> Opti
     })
 }
 
+/// The name of a step is also the name of its folder.
+fn check_folder(name: &str, position: Position, problems: &mut Vec<Diagnostic>) {
+    if matches!(name, "" | "." | "..") {
+        problems.push(Diagnostic::error(
+            "step-name",
+            position,
+            format!("`{name}` is no name for a step"),
+        ));
+    } else if name.len() > MAX_NAME {
+        problems.push(Diagnostic::error(
+            "step-name",
+            position,
+            format!(
+                "the name of the step has {} characters, and at most {MAX_NAME} fit a folder's",
+                name.len()
+            ),
+        ));
+    }
+}
+
+/// Whether it is one of the actions that SSM's own agents have.
+#[must_use]
+pub fn is_ssm_action(action: &str) -> bool {
+    ACTIONS.contains(&action)
+}
+
+pub(crate) fn nearest_action(action: &str) -> Option<&'static str> {
+    nearest(action, ACTIONS.iter().copied())
+}
+
 /// A typo in the name of one of SSM's actions is an error; names of others are their makers', and may be installed.
 fn check_action(action: &str, position: Position, problems: &mut Vec<Diagnostic>) {
     if action.is_empty() || ACTIONS.contains(&action) {
@@ -227,11 +264,11 @@ fn check_action(action: &str, position: Position, problems: &mut Vec<Diagnostic>
             position,
             format!("`{action}` is no action; actions are named like aws:runShellScript"),
         );
-        problem.help = nearest(&format!("aws:{action}"), ACTIONS.iter().copied())
-            .map(|near| format!("did you mean `{near}`?"));
+        problem.help =
+            nearest_action(&format!("aws:{action}")).map(|near| format!("did you mean `{near}`?"));
         problems.push(problem);
     } else if action.starts_with("aws:")
-        && let Some(near) = nearest(action, ACTIONS.iter().copied())
+        && let Some(near) = nearest_action(action)
     {
         problems.push(
             Diagnostic::error(
@@ -244,20 +281,27 @@ fn check_action(action: &str, position: Position, problems: &mut Vec<Diagnostic>
     }
 }
 
-fn read_inputs(node: Option<&Node>, problems: &mut Vec<Diagnostic>) -> Vec<Value> {
+/// One or more sets of inputs; `step` is the place of a set that is not written.
+fn read_inputs(node: Option<&Node>, step: Position, problems: &mut Vec<Diagnostic>) -> Vec<Node> {
+    let none = |position| {
+        vec![Node {
+            position,
+            value: NodeValue::Map(Vec::new()),
+        }]
+    };
     let Some(node) = node else {
-        return vec![Value::Object(serde_json::Map::new())];
+        return none(step);
     };
     match &node.value {
-        NodeValue::Map(_) => vec![node.to_json()],
-        NodeValue::Null => vec![Value::Object(serde_json::Map::new())],
+        NodeValue::Map(_) => vec![node.clone()],
+        NodeValue::Null => none(node.position),
         NodeValue::List(items)
             if items.iter().all(|item| item.as_map().is_some()) && !items.is_empty() =>
         {
-            items.iter().map(Node::to_json).collect()
+            items.clone()
         }
         // A reference to a parameter that is a mapping.
-        NodeValue::String(text) if text.contains("{{") => vec![node.to_json()],
+        NodeValue::String(text) if text.contains("{{") => vec![node.clone()],
         _ => {
             problems.push(Diagnostic::error(
                 "type",
@@ -293,7 +337,7 @@ pub(crate) fn read_runtime_config(node: &Node, problems: &mut Vec<Diagnostic>) -
         let action = entry.key.clone();
         check_action(&action, entry.position, problems);
         let properties = match entry.node.get("properties") {
-            Some(properties) => read_inputs(Some(properties), problems),
+            Some(properties) => read_inputs(Some(properties), entry.position, problems),
             None => {
                 problems.push(Diagnostic::error(
                     "steps",
@@ -303,18 +347,24 @@ pub(crate) fn read_runtime_config(node: &Node, problems: &mut Vec<Diagnostic>) -
                 continue;
             }
         };
-        for (index, inputs) in properties.into_iter().enumerate() {
+        for (index, node) in properties.into_iter().enumerate() {
+            let inputs = node.to_json();
             let id = inputs
                 .get("id")
                 .and_then(Value::as_str)
                 .map_or_else(|| format!("{index}.{action}"), str::to_owned);
+            let name: String = id
+                .chars()
+                .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+                .collect();
+            let position = node.get("id").map_or(node.position, |id| id.position);
+            check_folder(&name, position, problems);
             steps.push(Step {
-                name: id
-                    .chars()
-                    .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
-                    .collect(),
+                name,
                 action: action.clone(),
                 inputs: vec![inputs],
+                action_position: entry.position,
+                nodes: vec![node],
                 precondition: Precondition::default(),
                 capabilities: entry.node.get("capabilities").map(Node::to_json),
                 position: entry.position,

@@ -414,3 +414,213 @@ fn a_field_without_a_value_is_absent() {
     );
     assert_eq!(resolved.steps[0].capabilities, None);
 }
+
+fn shell_schema(action: &str) -> Option<Value> {
+    match action {
+        "aws:runShellScript" => Some(json!({
+            "required": ["runCommand"],
+            "properties": {
+                "runCommand": { "type": ["array", "string"] },
+                "workingDirectory": { "type": "string" },
+                "timeoutSeconds": { "type": ["string", "integer"] },
+                "environment": { "type": "object" },
+            },
+        })),
+        "test:strict" => Some(json!({
+            "additionalProperties": false,
+            "properties": { "mode": { "enum": ["Install", "Uninstall"] }, "fast": { "type": "boolean" } },
+        })),
+        "test:free" => Some(Value::Null),
+        _ => None,
+    }
+}
+
+#[test]
+fn inputs_are_checked_against_their_action() {
+    for (action, inputs, expected) in [
+        (
+            "aws:runShellScript",
+            "{ runComand: [x] }",
+            &[
+                "4:24: warning[unknown-input]",
+                "did you mean `runCommand`?",
+                "4:22: error[missing-input]",
+            ][..],
+        ),
+        (
+            "aws:runShellScript",
+            "{ RUNCOMMAND: x, workingDirectry: / }",
+            &["did you mean `workingDirectory`?"],
+        ),
+        (
+            "aws:runShellScript",
+            "{ runCommand: { a: b } }",
+            &["error[input-type]: `runCommand` is a list or text, not a mapping"],
+        ),
+        (
+            "aws:runShellScript",
+            "{ runCommand: x, environment: x, timeoutSeconds: x }",
+            &["`environment` is a mapping, not text", "warning[timeout]"],
+        ),
+        (
+            "aws:runShellScript",
+            "{ runCommand: x, environment: '{{ E }}', timeoutSeconds: '{{ T }}' }",
+            &[],
+        ),
+        (
+            "aws:runShellScript",
+            "{ runCommand: x, timeoutSeconds: 4 }",
+            &["timeoutSeconds `4` is not taken"],
+        ),
+        (
+            "aws:runShellScript",
+            "{ runCommand: x, timeoutSeconds: '60', onFailure: exit, onSuccess: exit, finallyStep: true }",
+            &[],
+        ),
+        (
+            "aws:runShellScript",
+            "{ runCommand: x, onFailure: Abort, onSuccess: Go, maxAttempts: 3 }",
+            &[
+                "onFailure `Abort`",
+                "onSuccess `Go`",
+                "`maxAttempts` is ignored",
+            ],
+        ),
+        ("aws:runShellScript", "'{{ M }}'", &[]),
+        ("aws:runShellScript", "", &["lacks the input `runCommand`"]),
+        ("test:strict", "{ x: 1 }", &["error[unknown-input]"]),
+        (
+            "test:strict",
+            "{ mode: Instal, fast: maybe }",
+            &["did you mean `Install`?", "`fast` is a truth value"],
+        ),
+        ("test:strict", "{ mode: '{{ M }}', fast: 'true' }", &[]),
+        ("test:free", "{ x: 1 }", &[]),
+        (
+            "ibm:runShellScript",
+            "{}",
+            &["no component here serves the action `ibm:runShellScript`"],
+        ),
+        ("aws:branch", "{}", &["is an action of automation runbooks"]),
+        (
+            "aws:runDockerAction",
+            "{}",
+            &["Capstan does not have SSM's action"],
+        ),
+    ] {
+        let text = format!(
+            "schemaVersion: '2.2'\nparameters: {{ M: {{ type: StringMap, default: {{}} }}, T: {{ type: Integer, default: 5 }}, E: {{ type: StringMap, default: {{}} }} }}\nmainSteps:\n- {{ name: a, inputs: {inputs}, action: '{action}' }}\n"
+        );
+        let found = Document::validate(&text, "d", &shell_schema).to_string();
+        for text in expected {
+            assert!(
+                found.contains(*text),
+                "{text} is not in\n{found}\n{action} {inputs}"
+            );
+        }
+        assert_eq!(
+            found.is_empty(),
+            expected.is_empty(),
+            "{action} {inputs}: {found}"
+        );
+    }
+}
+
+#[test]
+fn everything_is_told_at_once() {
+    let text = "schemaVersion: '9'\nschemaVersion: '2.2'\nparameters:\n  P: { type: String }\n  P: { type: Strng }\nmainSteps:\n- { name: a, action: 'aws:runShelScript', timeoutSeconds: 5, inputs: {} }\n- { name: b, action: 'aws:runShellScript', inputs: { runComand: [x] } }\n";
+    let found = Document::validate(text, "d", &shell_schema).to_string();
+    for expected in [
+        "d:1:16: error[schema-version]",
+        "d:2:1: error[duplicate-key]",
+        "d:5:3: error[duplicate-key]",
+        "error[unknown-action]",
+        "warning[ignored-field]",
+        "warning[unknown-input]",
+        "error[missing-input]",
+    ] {
+        assert!(found.contains(expected), "{expected} is not in\n{found}");
+    }
+    // What keeps a document from running is told alone when it is to be run.
+    let problems = Document::parse(text, "d").unwrap_err().to_string();
+    assert!(!problems.contains("warning"), "{problems}");
+}
+
+#[test]
+fn preconditions_that_never_hold_are_told() {
+    for (precondition, expected) in [
+        (json!({ "StringEquals": ["platformType", "Windows"] }), None),
+        (json!({ "StringEquals": ["{{ Mode }}", "x"] }), None),
+        (
+            json!({ "StringEquals": ["platformType"] }),
+            Some("two arguments"),
+        ),
+        (
+            json!({ "StringLike": ["platformType", "L*"] }),
+            Some("StringEquals"),
+        ),
+        (
+            json!({ "StringEquals": ["a", "b"] }),
+            Some("holds a parameter"),
+        ),
+        (
+            json!({ "StringEquals": ["{{ Nope }}", "x"] }),
+            Some("`Nope`"),
+        ),
+    ] {
+        let text = json!({
+            "schemaVersion": "2.2",
+            "parameters": { "Mode": { "type": "String", "default": "x" } },
+            "mainSteps": [{ "name": "a", "action": "aws:runShellScript", "precondition": precondition, "inputs": {} }],
+        });
+        let document = Document::parse(&text.to_string(), "d").unwrap();
+        let lints = document.lint().to_string();
+        let resolved = document
+            .bind(&BTreeMap::new())
+            .unwrap()
+            .resolve(&BTreeMap::new())
+            .unwrap();
+        let outcome = resolved.steps[0].precondition.evaluate(Platform::Linux);
+        let bad = matches!(outcome, PreconditionOutcome::Unrecognized(_));
+        assert_eq!(bad, expected.is_some(), "{precondition}: {outcome:?}");
+        match expected {
+            Some(expected) => assert!(lints.contains(expected), "{precondition}: {lints}"),
+            None => assert!(!lints.contains("[precondition]"), "{precondition}: {lints}"),
+        }
+    }
+}
+
+#[test]
+fn names_that_are_no_folders_are_refused() {
+    let long = "a".repeat(256);
+    for name in ["", ".", "..", ":::", &long] {
+        let old = json!({ "schemaVersion": "1.2", "runtimeConfig": { "aws:runShellScript": { "properties": [
+            { "id": name, "runCommand": "x" }] } } });
+        let problems = Document::parse(&old.to_string(), "d").unwrap_err();
+        assert_eq!(problems.items[0].code, "step-name", "{name}: {problems}");
+    }
+    let new = json!({ "schemaVersion": "2.2", "mainSteps": [{ "name": long, "action": "aws:runShellScript" }] });
+    assert!(Document::parse(&new.to_string(), "d").is_err());
+}
+
+#[test]
+fn values_keep_the_form_that_their_type_needs() {
+    let text = "schemaVersion: '2.2'\nparameters:\n  M: { type: MapList }\n  S: { type: String, default: 012345678901 }\n  V: { type: SecureString, default: 1.10 }\nmainSteps:\n  - { name: a, action: 'aws:runShellScript', inputs: '{{ M }}' }\n  - { name: b, action: 'aws:runShellScript', inputs: { runCommand: ['{{ S }} {{ V }}'] } }\n";
+    let document = Document::parse(text, "d").unwrap();
+    assert!(document.lint().to_string().contains("secure-string"));
+    let sets = json!([{ "runCommand": ["x"] }, { "runCommand": ["y"] }]);
+    let resolved = document
+        .bind(&arguments(&json!({ "M": sets })))
+        .unwrap()
+        .resolve(&BTreeMap::new())
+        .unwrap();
+    assert_eq!(json!(resolved.steps[0].inputs), sets);
+    assert_eq!(
+        resolved.steps[1].inputs[0]["runCommand"],
+        json!(["012345678901 1.10"])
+    );
+    let problems = document
+        .bind(&arguments(&json!({ "M": sets, "S": [] })))
+        .unwrap_err();
+    assert!(problems.to_string().contains("one text is wanted"));
+}
