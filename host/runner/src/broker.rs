@@ -154,7 +154,7 @@ impl Broker for Supervisor {
             .runner
             .documents
             .get(name)
-            .map_err(|error| BrokerError::NotFound(error.to_string()))
+            .map_err(|error| BrokerError::Invalid(error.to_string()))
     }
 
     async fn run_document(

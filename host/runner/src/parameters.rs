@@ -34,6 +34,31 @@ pub struct StoredVersion {
     pub version: u64,
     /// When it was put.
     pub modified: String,
+    /// Its labels: names for this version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+}
+
+/// Labels of one version, as many as SSM lets it have.
+const MAX_LABELS: usize = 10;
+
+/// By SSM's rules: no number could be told from a version.
+fn check_label(label: &str) -> Result<(), RunnerError> {
+    let lower = label.to_lowercase();
+    let good = (1..=100).contains(&label.len())
+        && !label.starts_with(|c: char| c.is_ascii_digit())
+        && !lower.starts_with("aws")
+        && !lower.starts_with("ssm")
+        && label
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    if good {
+        Ok(())
+    } else {
+        Err(RunnerError::Invalid(format!(
+            "`{label}` is no label; labels are of up to 100 letters, digits, `_`, `-` and `.`, and begin with neither a digit nor aws or ssm"
+        )))
+    }
 }
 
 /// Parameters in a file.
@@ -146,12 +171,58 @@ impl ParameterStore {
                 value: value.to_owned(),
                 version,
                 modified,
+                labels: Vec::new(),
             });
             Ok(version)
         })
     }
 
-    /// A parameter by name or `name:version`.
+    /// Gives a version labels, the latest one if none is named, and returns which it was. A label that another
+    /// version has moves to this one.
+    ///
+    /// # Errors
+    /// When there is no such version, a label is not allowed, or there are too many.
+    pub fn label(
+        &self,
+        name: &str,
+        version: Option<u64>,
+        labels: &[String],
+    ) -> Result<u64, RunnerError> {
+        labels.iter().try_for_each(|label| check_label(label))?;
+        self.change(|content| {
+            let missing = |what: String| RunnerError::Invalid(format!("there is no {what}"));
+            let versions = content
+                .get_mut(name)
+                .ok_or_else(|| missing(format!("parameter {name}")))?;
+            let last = versions.last().map_or(0, |last| last.version);
+            let version = version.unwrap_or(last);
+            if !versions.iter().any(|one| one.version == version) {
+                return Err(missing(format!(
+                    "version {version} of the parameter {name}; the latest is {last}"
+                )));
+            }
+            for one in versions {
+                one.labels.retain(|label| !labels.contains(label));
+                if one.version != version {
+                    continue;
+                }
+                for label in labels {
+                    if !one.labels.contains(label) {
+                        one.labels.push(label.clone());
+                    }
+                }
+                if one.labels.len() > MAX_LABELS {
+                    return Err(RunnerError::Invalid(format!(
+                        "version {version} of {name} would have {} labels; it can have {MAX_LABELS}",
+                        one.labels.len()
+                    )));
+                }
+            }
+            Ok(version)
+        })
+    }
+
+    /// A parameter by name, `name:version` or `name:label`.
     ///
     /// # Errors
     /// When the file is damaged.
@@ -160,13 +231,17 @@ impl ParameterStore {
         if let Some(versions) = content.get(name) {
             return Ok(versions.last().cloned());
         }
-        let Some((name, version)) = name.rsplit_once(':') else {
+        let Some((name, selector)) = name.rsplit_once(':') else {
             return Ok(None);
         };
-        let version: Option<u64> = version.parse().ok();
+        let number: Option<u64> = selector.parse().ok();
         Ok(content
             .get(name)
-            .and_then(|versions| versions.iter().find(|one| Some(one.version) == version))
+            .and_then(|versions| {
+                versions.iter().find(|one| {
+                    Some(one.version) == number || one.labels.iter().any(|label| label == selector)
+                })
+            })
             .cloned())
     }
 
@@ -306,6 +381,52 @@ mod tests {
             StoredParameter::StringList(vec!["x".into(), "y".into()])
         );
         assert_eq!(values["k"], StoredParameter::SecureString);
+    }
+
+    #[test]
+    fn a_label_is_of_one_version_at_a_time() {
+        let folder = Folder::new();
+        let store = store(&folder);
+        for value in ["80", "81"] {
+            store.put("/app/port", value, String, true).unwrap();
+        }
+        let labels = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>()
+        };
+        let value = |name: &str| store.get(name).unwrap().map(|found| found.value);
+        assert_eq!(
+            store
+                .label("/app/port", Some(1), &labels(&["prod", "old"]))
+                .unwrap(),
+            1
+        );
+        assert_eq!(value("/app/port:prod").as_deref(), Some("80"));
+        assert_eq!(
+            store.label("/app/port", None, &labels(&["prod"])).unwrap(),
+            2
+        );
+        assert_eq!(value("/app/port:prod").as_deref(), Some("81"));
+        assert_eq!(value("/app/port:old").as_deref(), Some("80"));
+        assert_eq!(value("/app/port:none"), None);
+        for (name, version, label) in [
+            ("/app/port", Some(3), "x"),
+            ("/app", None, "x"),
+            ("/app/port", None, "1st"),
+            ("/app/port", None, "awsome"),
+            ("/app/port", None, "a b"),
+            ("/app/port", None, ""),
+        ] {
+            assert!(
+                store.label(name, version, &labels(&[label])).is_err(),
+                "{name} {version:?} {label}"
+            );
+        }
+        let many: Vec<_> = (0..11).map(|number| format!("l{number}")).collect();
+        assert!(store.label("/app/port", Some(1), &many).is_err());
+        assert_eq!(value("/app/port:l1"), None);
     }
 
     #[test]

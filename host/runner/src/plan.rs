@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use capstan_document::{Platform, PreconditionOutcome, ResolvedDocument, ResolvedStep};
+use capstan_document::{
+    Platform, PreconditionOutcome, ResolvedDocument, ResolvedStep, is_ssm_action,
+};
 use capstan_policy::{
     Decision, Grant, Limits, Missing, StepDirectories, StepNeeds, Subject, union,
 };
@@ -133,8 +135,12 @@ pub(crate) fn prepare<'a>(
         // An action that is not for this machine need not be known to it.
         return none(match condition {
             PreconditionOutcome::NotMet(why) => Will::Skip(why),
+            _ if is_ssm_action(&step.action) => Will::Fail(format!(
+                "Capstan does not have SSM's action {}",
+                step.action
+            )),
             _ => Will::Fail(format!(
-                "there is no action {}; `capstan action list` shows those there are",
+                "no component here serves the action {}; --component names one, `capstan action list` shows those that are built in",
                 step.action
             )),
         });
