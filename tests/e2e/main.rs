@@ -19,3 +19,4 @@ mod packages;
 mod scenarios;
 mod secrets;
 mod support;
+mod validate;

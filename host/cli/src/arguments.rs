@@ -31,12 +31,17 @@ pub(crate) enum Command {
         /// Documents, YAML or JSON.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// An action's component, besides the built-in ones. May be given several times.
+        #[arg(long, value_name = "FILE.wasm")]
+        component: Vec<PathBuf>,
         /// How to print.
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
     /// Say which layers of confinement this machine has.
     Doctor {
+        #[command(flatten)]
+        state: StateArguments,
         /// How to print.
         #[arg(long, value_enum, default_value_t)]
         output: Output,
@@ -45,24 +50,50 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Action(ActionCommand),
     /// Look at documents.
-    #[command(subcommand)]
-    Document(DocumentCommand),
+    Document {
+        #[command(flatten)]
+        state: StateArguments,
+        #[command(subcommand)]
+        command: DocumentCommand,
+    },
     /// Work on policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Check the record of what was done.
-    #[command(subcommand)]
-    Audit(AuditCommand),
+    Audit {
+        #[command(flatten)]
+        state: StateArguments,
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// The local Parameter Store.
-    #[command(subcommand)]
-    Parameter(ParameterCommand),
+    Parameter {
+        #[command(flatten)]
+        state: StateArguments,
+        #[command(subcommand)]
+        command: ParameterCommand,
+    },
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page.
-    Man,
+    /// Print a manual page, or write all of them.
+    Man {
+        /// The page of this subcommand, such as `policy explain`.
+        command: Vec<String>,
+        /// Write every page into this folder.
+        #[arg(long, value_name = "FOLDER", conflicts_with = "command")]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// For the subcommands that look at what is kept.
+#[derive(Debug, Args)]
+pub(crate) struct StateArguments {
+    /// Where runs, outputs and compiled components are kept.
+    #[arg(long, value_name = "FOLDER", global = true)]
+    pub(crate) state: Option<PathBuf>,
 }
 
 /// How to print.
@@ -78,7 +109,7 @@ pub(crate) enum Output {
 /// A document with what it is run with.
 #[derive(Debug, Args)]
 pub(crate) struct DocumentArguments {
-    /// A file, or the name of a built-in or stored document.
+    /// A file, `-` for standard input, or the name of a built-in or stored document.
     pub(crate) document: Option<String>,
     /// Parameters: the aws CLI's shorthand, JSON, or file://PATH. May be given several times.
     #[arg(long, short, value_name = "PARAMETERS")]
@@ -188,8 +219,8 @@ pub(crate) enum ParameterCommand {
     Put {
         /// Its name.
         name: String,
-        /// Its value.
-        #[arg(long)]
+        /// Its value; file://PATH takes it from a file, and `-` from standard input.
+        #[arg(long, allow_hyphen_values = true)]
         value: String,
         /// String, StringList or SecureString.
         #[arg(long = "type", default_value = "String")]
@@ -198,9 +229,20 @@ pub(crate) enum ParameterCommand {
         #[arg(long)]
         overwrite: bool,
     },
+    /// Give a version of a parameter labels, which {{ssm:NAME:LABEL}} finds it by.
+    Label {
+        /// Its name.
+        name: String,
+        /// The labels; each is of one version at a time.
+        #[arg(required = true)]
+        labels: Vec<String>,
+        /// The version [default: the latest].
+        #[arg(long)]
+        version: Option<u64>,
+    },
     /// Print a parameter's value.
     Get {
-        /// Its name, or name:version.
+        /// Its name, or name:version, or name:label.
         name: String,
         /// Print the value of a SecureString.
         #[arg(long)]

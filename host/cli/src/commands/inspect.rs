@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use capstan_document::nearest;
 use capstan_policy::Layer;
 use capstan_runner::{ActionRegistry, DocumentStore, StateFolder, verify_receipts};
 use capstan_sandbox::Enforcement;
@@ -11,7 +12,7 @@ use crate::arguments::{ActionCommand, DocumentCommand, Output};
 use crate::built_in;
 use crate::exit::Exit;
 
-pub(crate) fn doctor(output: Output) -> Result<Exit> {
+pub(crate) fn doctor(state: Option<&Path>, output: Output) -> Result<Exit> {
     let support = capstan_sandbox::probe();
     if output == Output::Json {
         outln!("{}", serde_json::to_string_pretty(&support)?);
@@ -50,7 +51,7 @@ pub(crate) fn doctor(output: Output) -> Result<Exit> {
             lacking.join(", ")
         );
     }
-    let state = StateFolder::open(None)?;
+    let state = StateFolder::open(state)?;
     outln!("state {}", state.root().display());
     match capstan_runtime::CompileCache::open(state.cache()) {
         Ok(_) => outln!("cache {}", state.cache().display()),
@@ -106,17 +107,27 @@ pub(crate) fn action(command: ActionCommand) -> Result<Exit> {
             };
             match found {
                 Some(found) => outln!("{}", serde_json::to_string_pretty(found.info()?)?),
-                None => bail!(
-                    "there is no action {action}; `capstan action list` shows those there are"
-                ),
+                None => {
+                    let names: Vec<&String> = registry
+                        .all()
+                        .filter_map(|one| one.manifest().ok())
+                        .flat_map(|manifest| &manifest.actions)
+                        .collect();
+                    let near = nearest(&action, names.iter().map(|name| name.as_str()));
+                    let help = near.map_or_else(
+                        || "`capstan action list` shows those there are".to_owned(),
+                        |near| format!("did you mean {near}?"),
+                    );
+                    bail!("there is no action {action}; {help}")
+                }
             }
         }
     }
     Ok(Exit::Success)
 }
 
-pub(crate) fn document(command: DocumentCommand) -> Result<Exit> {
-    let store = DocumentStore::new(StateFolder::open(None)?.documents());
+pub(crate) fn document(state: Option<&Path>, command: DocumentCommand) -> Result<Exit> {
+    let store = DocumentStore::new(StateFolder::open(state)?.documents());
     match command {
         DocumentCommand::List => store.list().iter().for_each(|name| outln!("{name}")),
         DocumentCommand::Show { name } => out!("{}", store.get(&name)?),
@@ -124,10 +135,10 @@ pub(crate) fn document(command: DocumentCommand) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-pub(crate) fn verify(file: Option<PathBuf>) -> Result<Exit> {
+pub(crate) fn verify(state: Option<&Path>, file: Option<PathBuf>) -> Result<Exit> {
     let path = match file {
         Some(file) => file,
-        None => StateFolder::open(None)?.receipts(),
+        None => StateFolder::open(state)?.receipts(),
     };
     match verify_receipts(&path) {
         Ok(count) => {

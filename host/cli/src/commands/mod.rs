@@ -22,27 +22,52 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
     match command {
         Command::Run(arguments) => run::run(arguments),
         Command::Plan(arguments) => policy::plan(&arguments),
-        Command::Validate { files, output } => validate::validate(&files, output),
-        Command::Doctor { output } => inspect::doctor(output),
+        Command::Validate {
+            files,
+            component,
+            output,
+        } => validate::validate(&files, &component, output),
+        Command::Doctor { state, output } => inspect::doctor(state.state.as_deref(), output),
         Command::Action(command) => inspect::action(command),
-        Command::Document(command) => inspect::document(command),
+        Command::Document { state, command } => inspect::document(state.state.as_deref(), command),
         Command::Policy(command) => policy::policy(command),
-        Command::Audit(AuditCommand::Verify { file }) => inspect::verify(file),
-        Command::Parameter(command) => parameter::parameter(command),
+        Command::Audit {
+            state,
+            command: AuditCommand::Verify { file },
+        } => inspect::verify(state.state.as_deref(), file),
+        Command::Parameter { state, command } => {
+            parameter::parameter(state.state.as_deref(), command)
+        }
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Arguments::command(),
-                "capstan",
-                &mut std::io::stdout(),
-            );
+            // Whole, and then printed: the generator would panic at a reader who has gone.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "capstan", &mut script);
+            out!("{}", String::from_utf8_lossy(&script));
             Ok(Exit::Success)
         }
-        Command::Man => {
-            clap_mangen::Man::new(Arguments::command()).render(&mut std::io::stdout())?;
-            Ok(Exit::Success)
-        }
+        Command::Man { command, dir } => man(&command, dir.as_deref()),
     }
+}
+
+/// The manual page of a subcommand, or all of them as files.
+fn man(path: &[String], folder: Option<&Path>) -> Result<Exit> {
+    let mut command = Arguments::command();
+    if let Some(folder) = folder {
+        clap_mangen::generate_to(command, folder)
+            .with_context(|| format!("the manual pages in {}", folder.display()))?;
+        return Ok(Exit::Success);
+    }
+    command.build();
+    for name in path.iter().flat_map(|text| text.split_whitespace()) {
+        command = match command.find_subcommand(name) {
+            Some(found) => found.clone(),
+            None => anyhow::bail!("there is no subcommand {name}"),
+        };
+    }
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).render(&mut page)?;
+    out!("{}", String::from_utf8_lossy(&page));
+    Ok(Exit::Success)
 }
 
 /// Where an operator's policy is by default.
@@ -69,12 +94,18 @@ fn policy_of(arguments: &DocumentArguments) -> Result<Policy> {
     }
 }
 
-fn runner(arguments: &DocumentArguments) -> Result<Arc<Runner>> {
-    let state = StateFolder::open(arguments.state.as_deref())?;
+/// The built-in actions, and those of these components.
+fn actions(components: &[PathBuf]) -> Result<ActionRegistry> {
     let mut actions = ActionRegistry::new(built_in::BUILT_IN);
-    for path in &arguments.component {
+    for path in components {
         actions.add_file(path)?;
     }
+    Ok(actions)
+}
+
+fn runner(arguments: &DocumentArguments) -> Result<Arc<Runner>> {
+    let state = StateFolder::open(arguments.state.as_deref())?;
+    let actions = actions(&arguments.component)?;
     Ok(Arc::new(Runner::new(state, actions, policy_of(arguments)?)))
 }
 
@@ -85,7 +116,17 @@ fn request(runner: &Runner, arguments: &DocumentArguments) -> Result<RunRequest>
         .as_deref()
         .context("name a document: a file, or one of `capstan document list`")?;
     let path = Path::new(named);
-    let (document, source) = if path.is_file() {
+    // Pipes are read once, and have no name of their own: standard input, and what a shell puts for <(…).
+    let is_pipe = named == "-" || (path.exists() && !path.is_file() && !path.is_dir());
+    let (document, source) = if is_pipe {
+        let source = if named == "-" {
+            std::io::read_to_string(std::io::stdin())
+        } else {
+            std::fs::read_to_string(path)
+        };
+        let source = source.with_context(|| format!("the document {named}"))?;
+        ("stdin".to_owned(), source)
+    } else if path.is_file() {
         let source =
             std::fs::read_to_string(path).with_context(|| format!("the document {named}"))?;
         (

@@ -1,8 +1,9 @@
 //! `capstan run`.
 
+use std::io::Write as _;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use capstan_runner::{Observer, RunControl};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -12,6 +13,21 @@ use crate::exit::{self, Exit};
 use crate::render;
 
 pub(crate) fn run(arguments: RunArguments) -> Result<Exit> {
+    let json = arguments.document.output == Output::Json;
+    let result = run_document(arguments);
+    if let (true, Err(error)) = (json, &result) {
+        // Whoever reads JSON gets JSON, also of a run that there never was.
+        let status = match exit::of_error(error) {
+            Exit::Invalid => "InvalidInput",
+            _ => "Failed",
+        };
+        let value = serde_json::json!({ "status": status, "message": format!("{error:#}") });
+        outln!("{value:#}");
+    }
+    result
+}
+
+fn run_document(arguments: RunArguments) -> Result<Exit> {
     let runner = runner(&arguments.document)?;
     for warning in runner.policy.warnings() {
         render::warning(&warning);
@@ -52,7 +68,10 @@ pub(crate) fn run(arguments: RunArguments) -> Result<Exit> {
     // Tasks that wait for a signal or a closed socket are not waited for.
     runtime.shutdown_background();
     if json {
-        outln!("{}", serde_json::to_string_pretty(&result)?);
+        // A result that nobody can have had is no success.
+        let text = serde_json::to_string_pretty(&result)?;
+        let mut out = std::io::stdout();
+        writeln!(out, "{text}").context("the result cannot be written")?;
     } else {
         render::summary(&result);
     }

@@ -12,8 +12,8 @@ use super::{BOLD, YELLOW, colour_of, paint};
 
 const REFRESH: Duration = Duration::from_millis(100);
 const FRAMES: &[&str] = &["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
-/// Text of a last line that is cut to what most terminals have.
-const WIDTH: usize = 60;
+/// Of a terminal that does not say how wide it is.
+const WIDTH: usize = 80;
 
 #[derive(Debug, Default)]
 pub(crate) struct Live {
@@ -41,12 +41,12 @@ impl Current {
     fn draw(&self) {
         if let (Some((name, since)), false) = (&self.step, self.broken) {
             let frame = paint(FRAMES[self.frame % FRAMES.len()], YELLOW);
-            err!(
-                "\r\x1b[2K{frame} {} {:.1} s  {}",
-                paint(name, BOLD),
-                since.elapsed().as_secs_f64(),
-                self.note
-            );
+            // A line that wraps would leave its first half behind. The frame and a space come before.
+            let room = width().saturating_sub(2);
+            let name = cut(name, room);
+            let time = format!(" {:.1} s  {}", since.elapsed().as_secs_f64(), self.note);
+            let rest = cut(&time, room - columns(&name));
+            err!("\r\x1b[2K{frame} {}{rest}", paint(&name, BOLD));
             let _ = std::io::stderr().flush();
         }
     }
@@ -78,10 +78,34 @@ impl Live {
     }
 }
 
-fn cut(text: &str) -> String {
+/// Columns of the terminal that may be written to: after the last one it would wrap.
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr());
+    let columns = size.map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { WIDTH - 1 } else { columns - 1 }
+}
+
+/// Columns that a character takes, at most: what is not of the alphabets that are narrow counts as wide.
+fn column(c: char) -> usize {
+    match u32::from(c) {
+        0..0x1100 | 0x2000..0x2300 | 0x2500..0x2600 | 0x2800..0x2900 => 1,
+        _ => 2,
+    }
+}
+
+fn columns(text: &str) -> usize {
+    text.chars().map(column).sum()
+}
+
+/// The beginning of a text that fits, without what would move the cursor.
+fn cut(text: &str, room: usize) -> String {
+    let mut used = 0;
     text.chars()
         .filter(|c| !c.is_control())
-        .take(WIDTH)
+        .take_while(|c| {
+            used += column(*c);
+            used <= room
+        })
         .collect()
 }
 
@@ -104,14 +128,14 @@ impl Observer for Live {
                 .rev()
                 .find(|line| !line.trim().is_empty())
             {
-                current.note = cut(line);
+                line.clone_into(&mut current.note);
             }
         });
     }
 
     fn progress(&self, _: usize, done: u64, total: Option<u64>, note: &str) {
         let total = total.map_or_else(String::new, |total| format!("/{total}"));
-        self.with(|current| current.note = cut(&format!("{done}{total} {note}")));
+        self.with(|current| current.note = format!("{done}{total} {note}"));
     }
 
     fn log(&self, _: usize, level: LogLevel, message: &str) {
@@ -139,5 +163,27 @@ impl Observer for Live {
 
     fn run_finished(&self, _: &RunResult) {
         self.with(|current| current.step = None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{columns, cut};
+
+    #[test]
+    fn a_line_is_cut_to_its_columns() {
+        for (text, room, expected) in [
+            ("abc", 5, "abc"),
+            ("abcdef", 3, "abc"),
+            ("日本語", 5, "日本"),
+            ("a\x1b[2Jb\tc", 80, "a[2Jbc"),
+            ("é→x", 3, "é→x"),
+            ("🎉🎉", 3, "🎉"),
+            ("x", 0, ""),
+        ] {
+            let found = cut(text, room);
+            assert_eq!(found, expected, "{text} {room}");
+            assert!(columns(&found) <= room);
+        }
     }
 }

@@ -62,10 +62,59 @@ pub(crate) fn note(text: &str) {
     errln!("{} {text}", paint("note:", BOLD));
 }
 
+/// Messages about one file that are printed; the first ones tell what is wrong.
+const MAX_MESSAGES: usize = 50;
+/// Characters of a line that are printed, around the place that is meant.
+const MAX_LINE: usize = 100;
+
+/// The part of a line around a column, and the column in that part; both count from 1.
+fn excerpt(line: &str, column: usize) -> (String, usize) {
+    let chars: Vec<char> = line.chars().collect();
+    // A tab is as wide as the terminal likes, and the mark below it has to stand at its place.
+    let plain = |chars: &[char]| -> String {
+        chars
+            .iter()
+            .map(|c| if c.is_control() { ' ' } else { *c })
+            .collect()
+    };
+    if chars.len() <= MAX_LINE {
+        return (plain(&chars), column);
+    }
+    let last = chars.len() - MAX_LINE;
+    let from = column.saturating_sub(MAX_LINE / 2).min(last);
+    let (before, after) = (
+        if from > 0 { "…" } else { "" },
+        if from < last { "…" } else { "" },
+    );
+    let text = plain(&chars[from..from + MAX_LINE]);
+    (
+        format!("{before}{text}{after}"),
+        column - from + before.chars().count(),
+    )
+}
+
 /// Messages about a file, each with its line.
 pub(crate) fn diagnostics(diagnostics: &Diagnostics, source: &str) {
     let lines: Vec<&str> = source.lines().collect();
+    // Errors are not lost behind warnings that stand before them.
+    let mut errors = diagnostics
+        .items
+        .iter()
+        .filter(|item| item.severity == Severity::Error)
+        .count()
+        .min(MAX_MESSAGES);
+    let mut warnings = MAX_MESSAGES - errors;
+    let mut more = 0;
     for item in &diagnostics.items {
+        let left = match item.severity {
+            Severity::Error => &mut errors,
+            Severity::Warning => &mut warnings,
+        };
+        if *left == 0 {
+            more += 1;
+            continue;
+        }
+        *left -= 1;
         let (word, colour) = match item.severity {
             Severity::Error => ("error", RED),
             Severity::Warning => ("warning", YELLOW),
@@ -83,12 +132,20 @@ pub(crate) fn diagnostics(diagnostics: &Diagnostics, source: &str) {
             .position
             .and_then(|at| Some((at, lines.get(at.line - 1)?)))
         {
+            let (line, column) = excerpt(line, at.column);
             errln!("  | {line}");
-            errln!("  | {}{}", " ".repeat(at.column - 1), paint("^", colour));
+            errln!(
+                "  | {}{}",
+                " ".repeat(column.saturating_sub(1)),
+                paint("^", colour)
+            );
         }
         if let Some(help) = &item.help {
             errln!("  = help: {help}");
         }
+    }
+    if more > 0 {
+        errln!("{}: and {more} more", diagnostics.origin);
     }
 }
 
@@ -96,7 +153,10 @@ pub(crate) fn diagnostics(diagnostics: &Diagnostics, source: &str) {
 pub(crate) fn observer(json: bool) -> Arc<dyn Observer> {
     if json {
         Arc::new(plain::Quiet)
-    } else if std::io::stderr().is_terminal() && std::io::stdout().is_terminal() {
+    } else if std::io::stderr().is_terminal()
+        && std::io::stdout().is_terminal()
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    {
         Arc::new(live::Live::default())
     } else {
         Arc::new(plain::Plain)
@@ -140,5 +200,25 @@ pub(crate) fn summary(result: &RunResult) {
             "restart this machine, then: capstan run --resume {}",
             result.run_id
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::excerpt;
+
+    #[test]
+    fn a_long_line_is_cut_around_its_column() {
+        let line: String = ('a'..='z').cycle().take(50_000).collect();
+        for column in [1, 30, 60, 25_000, 49_990, 50_000, 50_001] {
+            let (text, at) = excerpt(&line, column);
+            assert!(text.chars().count() <= 102, "{column}: {text}");
+            assert_eq!(
+                text.chars().nth(at - 1),
+                line.chars().nth(column - 1),
+                "{column}"
+            );
+        }
+        assert_eq!(excerpt("a\tb", 3), ("a b".into(), 3));
     }
 }
