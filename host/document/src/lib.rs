@@ -6,6 +6,7 @@
 mod document;
 mod inputs;
 mod interpolation;
+mod java_class;
 mod java_pattern;
 mod lint;
 mod parameters;

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::RunnerError;
 use crate::result::{RunStatus, StepResult};
 use crate::run::RunRequest;
-use crate::step::Before;
+use crate::step::{Before, NESTED_RESTART};
 
 /// A line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -278,11 +278,16 @@ pub(crate) fn read(path: &Path) -> Result<History, RunnerError> {
                 if wake == Wake::Reboot {
                     history.restarts += 1;
                 }
-                for nested in history.nested.values_mut() {
-                    nested
-                        .finished
-                        .values_mut()
-                        .for_each(|(_, told)| *told = true);
+                if state == NESTED_RESTART {
+                    for nested in history.nested.values_mut() {
+                        nested
+                            .finished
+                            .values_mut()
+                            .for_each(|(_, told)| *told = true);
+                    }
+                } else {
+                    // The component goes on itself, and what it runs from now on are other documents.
+                    history.nested.clear();
                 }
                 history.waiting = Some(Waiting {
                     step,
@@ -364,7 +369,7 @@ mod tests {
     use super::{Journal, Record, encode, read};
     use crate::result::{StepResult, StepStatus};
     use crate::run::RunRequest;
-    use crate::step::Before;
+    use crate::step::{Before, NESTED_RESTART};
     use crate::testing::Folder;
 
     fn records() -> Vec<Record> {
@@ -518,7 +523,7 @@ mod tests {
                 step: 1,
                 input: 0,
                 before: Before::default(),
-                state: String::new(),
+                state: encode(NESTED_RESTART),
                 wake: Wake::Reboot,
                 reason: String::new(),
                 result: result(),
@@ -534,12 +539,26 @@ mod tests {
             .map(|(_, told)| *told)
             .collect();
         assert_eq!(told, [true, false]);
-        lines.push(Record::StepFinished {
+        let over = Record::StepFinished {
             step: 1,
             result: result(),
-        });
-        let folder = Folder::new();
-        assert!(read(&written(&folder, &lines)).unwrap().nested.is_empty());
+        };
+        let waits = Record::StepSuspended {
+            step: 1,
+            input: 0,
+            before: Before::default(),
+            state: encode(b"its own"),
+            wake: Wake::At(5),
+            reason: String::new(),
+            result: result(),
+        };
+        for end in [over, waits] {
+            lines.push(end);
+            let folder = Folder::new();
+            let history = read(&written(&folder, &lines)).unwrap();
+            assert!(history.nested.is_empty());
+            lines.pop();
+        }
         // A step of a document that never began.
         lines.push(ended(&[2, 0, 0, 0]));
         let folder = Folder::new();

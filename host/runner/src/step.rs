@@ -31,7 +31,7 @@ use crate::state::folder_name;
 
 /// The state of a step whose nested document asked for a restart. A component that returns it as its own is run
 /// again from its start, which it could have itself.
-const NESTED_RESTART: &[u8] = b"capstan: restart of a nested document";
+pub(crate) const NESTED_RESTART: &[u8] = b"capstan: restart of a nested document";
 
 /// What the sets of inputs before the present one came to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -209,12 +209,12 @@ impl<'a> StepRun<'a> {
             None
         };
         let (from, mut before, mut call) = match resumed {
+            // A step whose nested document asked for the restart is run again; that document goes on.
             Some(Resumed {
                 input,
                 before,
                 state,
                 ..
-            // A step whose nested document asked for the restart is run again; that document goes on.
             }) if state == NESTED_RESTART => (input, before, None),
             Some(Resumed {
                 input,
