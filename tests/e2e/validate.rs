@@ -119,6 +119,17 @@ fn a_failure_is_json_too() {
             .unwrap()
             .contains("no schema 9")
     );
+    let binary = machine.file("binary.yaml", b"a: \xff\n");
+    for command in ["run", "plan"] {
+        let output = machine.capstan([
+            command.as_ref(),
+            "--output".as_ref(),
+            "json".as_ref(),
+            binary.as_os_str(),
+        ]);
+        let run = Run::of(output).expect(2, "InvalidInput");
+        assert!(run.stderr.contains("binary.yaml:1:4"), "{}", run.stderr);
+    }
     let full = std::fs::OpenOptions::new()
         .write(true)
         .open("/dev/full")

@@ -10,18 +10,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use capstan_document::{Diagnostic, Diagnostics, Position, Severity};
 use capstan_policy::{Policy, Profile};
 use capstan_runner::{ActionRegistry, RunRequest, Runner, StateFolder};
 use clap::CommandFactory as _;
 
-use crate::arguments::{Arguments, AuditCommand, Command, DocumentArguments};
-use crate::exit::Exit;
+use crate::arguments::{Arguments, AuditCommand, Command, DocumentArguments, Output};
+use crate::exit::{self, Exit};
 use crate::{built_in, shorthand};
 
 pub(crate) fn run(command: Command) -> Result<Exit> {
     match command {
-        Command::Run(arguments) => run::run(arguments),
-        Command::Plan(arguments) => policy::plan(&arguments),
+        Command::Run(arguments) => {
+            let output = arguments.document.output;
+            failure_too(output, run::run(arguments))
+        }
+        Command::Plan(arguments) => failure_too(arguments.output, policy::plan(&arguments)),
         Command::Validate {
             files,
             component,
@@ -47,6 +51,45 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
         }
         Command::Man { command, dir } => man(&command, dir.as_deref()),
     }
+}
+
+/// Whoever reads JSON gets JSON, also of a run that there never was.
+fn failure_too(output: Output, result: Result<Exit>) -> Result<Exit> {
+    if let (Output::Json, Err(error)) = (output, &result) {
+        let status = match exit::of_error(error) {
+            Exit::Invalid => "InvalidInput",
+            _ => "Failed",
+        };
+        let value = serde_json::json!({ "status": status, "message": format!("{error:#}") });
+        outln!("{value:#}");
+    }
+    result
+}
+
+/// A document's text, or what keeps it from being read.
+fn read(file: &Path) -> Result<String, Diagnostic> {
+    let problem = |message: String, position| Diagnostic {
+        severity: Severity::Error,
+        code: "unreadable",
+        message,
+        position,
+        help: None,
+    };
+    let bytes = std::fs::read(file)
+        .map_err(|error| problem(format!("it cannot be read: {error}"), None))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(&error.as_bytes()[..good]).into_owned();
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        let position = Position {
+            line: before.matches('\n').count() + 1,
+            column: line.chars().count() + 1,
+        };
+        problem(
+            format!("byte {:#04x} is not UTF-8", error.as_bytes()[good]),
+            Some(position),
+        )
+    })
 }
 
 /// The manual page of a subcommand, or all of them as files.
@@ -127,8 +170,7 @@ fn request(runner: &Runner, arguments: &DocumentArguments) -> Result<RunRequest>
         let source = source.with_context(|| format!("the document {named}"))?;
         ("stdin".to_owned(), source)
     } else if path.is_file() {
-        let source =
-            std::fs::read_to_string(path).with_context(|| format!("the document {named}"))?;
+        let source = read(path).map_err(|problem| Diagnostics::new(named, vec![problem]))?;
         (
             path.file_stem().map_or_else(
                 || named.to_owned(),

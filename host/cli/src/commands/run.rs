@@ -13,21 +13,6 @@ use crate::exit::{self, Exit};
 use crate::render;
 
 pub(crate) fn run(arguments: RunArguments) -> Result<Exit> {
-    let json = arguments.document.output == Output::Json;
-    let result = run_document(arguments);
-    if let (true, Err(error)) = (json, &result) {
-        // Whoever reads JSON gets JSON, also of a run that there never was.
-        let status = match exit::of_error(error) {
-            Exit::Invalid => "InvalidInput",
-            _ => "Failed",
-        };
-        let value = serde_json::json!({ "status": status, "message": format!("{error:#}") });
-        outln!("{value:#}");
-    }
-    result
-}
-
-fn run_document(arguments: RunArguments) -> Result<Exit> {
     let runner = runner(&arguments.document)?;
     for warning in runner.policy.warnings() {
         render::warning(&warning);
