@@ -58,7 +58,8 @@ def peak(command, env, folder):
 
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
-    with tempfile.TemporaryDirectory() as name:
+    # Not below /tmp, which a step sees replaced by its own.
+    with tempfile.TemporaryDirectory(dir=ROOT / "target") as name:
         folder = pathlib.Path(name)
         env = {**os.environ, "CAPSTAN_STATE": str(folder / "state"), "HOME": name}
         env.pop("CAPSTAN_POLICY", None)

@@ -51,8 +51,6 @@ impl Document {
         match document {
             Some(mut document) if !errors => {
                 document.lints.extend(problems);
-                crate::lint::lint(&mut document);
-                document.lints.sort_by_key(|item| item.position);
                 Ok(document)
             }
             _ => Err(Diagnostics::new(origin, problems)),
@@ -64,7 +62,7 @@ impl Document {
     pub fn validate(source: &str, origin: &str, schemas: ActionSchemas<'_>) -> Diagnostics {
         let (document, mut problems) = Self::examine(source, origin);
         if let Some(mut document) = document {
-            crate::lint::lint(&mut document);
+            problems.extend(crate::lint::lint(&document));
             problems.extend(crate::inputs::check(&document, schemas));
             problems.append(&mut document.lints);
         }
@@ -207,7 +205,10 @@ impl Document {
     /// What SSM silently ignores or does otherwise than it looks.
     #[must_use]
     pub fn lint(&self) -> Diagnostics {
-        Diagnostics::new(self.origin.clone(), self.lints.clone())
+        let mut lints = self.lints.clone();
+        lints.extend(crate::lint::lint(self));
+        lints.sort_by_key(|item| item.position);
+        Diagnostics::new(self.origin.clone(), lints)
     }
 
     /// `2.2`, …

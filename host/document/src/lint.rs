@@ -20,7 +20,7 @@ const SYSTEM: &[&str] = &[
     "platformType",
 ];
 
-pub(crate) fn lint(document: &mut Document) {
+pub(crate) fn lint(document: &Document) -> Vec<Diagnostic> {
     let mut lints = Vec::new();
     let count = document.steps.len();
     for (index, step) in document.steps.iter().enumerate() {
@@ -104,7 +104,7 @@ pub(crate) fn lint(document: &mut Document) {
             }
         }
     }
-    document.lints.extend(lints);
+    lints
 }
 
 /// Inputs that decide about other steps, and how long one may take: what SSM passes over without a word.

@@ -4,10 +4,12 @@
 //! user and be closed to all others, and only this program writes to it. Beside each file stands its SHA-256, so
 //! that what a full disk or a crash has left of one is compiled anew, and not tried again and again.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::RuntimeError;
 
@@ -72,11 +74,23 @@ impl CompileCache {
     /// Whether the code of a component is there, whole and nobody else's.
     #[must_use]
     pub fn has(&self, digest: &str) -> bool {
-        let Ok(code) = read_own(&self.path_of(digest)) else {
+        let path = self.path_of(digest);
+        let Ok((mut file, stamp)) = open_own(&path) else {
             return false;
         };
-        read_own(&self.sum_of(digest))
-            .is_ok_and(|sum| sum == crate::component::digest(&code).as_bytes())
+        let mut checked = CHECKED.lock().unwrap_or_else(PoisonError::into_inner);
+        if checked.get(&path) == Some(&stamp) {
+            return true;
+        }
+        let whole = read(&mut file).is_ok_and(|code| {
+            open_own(&self.sum_of(digest))
+                .and_then(|(mut sum, _)| read(&mut sum))
+                .is_ok_and(|sum| sum == crate::component::digest(&code).as_bytes())
+        });
+        if whole {
+            checked.insert(path, stamp);
+        }
+        whole
     }
 
     /// Keeps the code of a component: whole or not at all.
@@ -112,10 +126,16 @@ impl CompileCache {
     }
 }
 
-/// The content of a file that belongs to this user and that others cannot write to.
-fn read_own(path: &Path) -> io::Result<Vec<u8>> {
+/// What changes whenever a file does: its number, its size and the time of its last change of any kind.
+type Stamp = (u64, u64, i64, i64);
+
+/// The files that this process has found whole: each step asks for one.
+static CHECKED: Mutex<BTreeMap<PathBuf, Stamp>> = Mutex::new(BTreeMap::new());
+
+/// A file that belongs to this user and that others cannot write to.
+fn open_own(path: &Path) -> io::Result<(fs::File, Stamp)> {
     let no_links = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    let mut file = fs::OpenOptions::new()
+    let file = fs::OpenOptions::new()
         .read(true)
         .custom_flags(no_links)
         .open(path)?;
@@ -126,7 +146,17 @@ fn read_own(path: &Path) -> io::Result<Vec<u8>> {
     if !own {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
-    let mut content = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    let stamp = (
+        metadata.ino(),
+        metadata.len(),
+        metadata.ctime(),
+        metadata.ctime_nsec(),
+    );
+    Ok((file, stamp))
+}
+
+fn read(file: &mut fs::File) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
     file.read_to_end(&mut content)?;
     Ok(content)
 }

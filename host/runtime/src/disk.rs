@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use capstan_sandbox::{DiskFolders, DiskUsage, Measured, Sandbox};
@@ -133,6 +134,10 @@ pub(crate) async fn before_all(sandbox: &Sandbox, context: &StepContext) -> Disk
 /// What a step whose programs have ended leaves in the folders that it shares, and why its own and those are more
 /// than it may use; none when they are not.
 pub(crate) async fn at_end(shared: &StepShared) -> (DiskUsage, Option<String>) {
+    // Neither programs nor the component have written anything.
+    if shared.disk_watch.get().is_none() && !shared.wrote.load(Ordering::Relaxed) {
+        return (shared.disk_before.clone(), None);
+    }
     let measured = measure(shared, false).await;
     let why = excess(shared, measured.as_ref());
     let left = measured.map_or_else(

@@ -252,7 +252,10 @@ fn state(shared: &Arc<StepShared>, preopens: bool) -> StepState {
                 FsPerms::ReadOnly
             };
             // A folder that does not exist is not there for the guest either.
-            let _ = wasi.preopened_dir(&rule.path, &rule.path, permissions);
+            let opened = wasi.preopened_dir(&rule.path, &rule.path, permissions);
+            if writable && opened.is_ok() {
+                shared.wrote.store(true, Ordering::Relaxed);
+            }
         }
     }
     let limits = &shared.limits;

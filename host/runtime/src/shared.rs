@@ -1,7 +1,7 @@
 //! What all parts of a running step share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -43,6 +43,8 @@ pub(crate) struct StepShared {
     /// What the folders that the step shares with others held when it began.
     pub(crate) disk_before: DiskUsage,
     pub(crate) disk_watch: OnceLock<DiskWatch>,
+    /// The component has written something, or can do so unseen.
+    pub(crate) wrote: AtomicBool,
     pub(crate) placeholders: Placeholders,
 }
 
@@ -109,6 +111,7 @@ impl StepShared {
             owner: OnceLock::new(),
             disk_before,
             disk_watch: OnceLock::new(),
+            wrote: AtomicBool::new(false),
             placeholders: Placeholders::default(),
         }
     }

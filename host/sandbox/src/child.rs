@@ -364,6 +364,7 @@ impl Sandbox {
             file_metadata: has(Layer::MountNamespace)
                 || grant.may_lack.contains(&Layer::FileMetadata),
             setuid_files: grant.may_lack.contains(&Layer::SetuidFiles),
+            setuid_refused: has(Layer::SetuidFiles),
         })?;
         let prepared = Arc::new(Prepared {
             landlock: landlock::build(&rules)?.fd,

@@ -71,7 +71,7 @@ fn resolved(path: &Path) -> String {
 
 impl Outer {
     pub(crate) fn of(rules: &Rules) -> Self {
-        let changes = |rights: BitFlags<AccessFs>| rights.intersects(!unchanging());
+        let changes = |rights: BitFlags<AccessFs>| rights.intersects(naming());
         let files = rules.files.iter().map(|rule| {
             let path = resolved(Path::new(&rule.path));
             (path, rule.except.as_slice(), changes(rights(rule)))
@@ -99,12 +99,13 @@ impl Outer {
         if let Some(handle) = handles.get(path) {
             return Some(handle.clone());
         }
-        let text = resolved(path);
-        let changes = self.writable.iter().any(|writable| {
-            matches_prefix(writable, &text) != PrefixMatch::None
-                || matches_prefix(&text, writable) != PrefixMatch::None
-        });
-        if changes {
+        let changes = |text: &str| {
+            self.writable.iter().any(|writable| {
+                matches_prefix(writable, text) != PrefixMatch::None
+                    || matches_prefix(text, writable) != PrefixMatch::None
+            })
+        };
+        if changes(&path.to_string_lossy()) || changes(&resolved(path)) {
             return Handle::open(path);
         }
         let handle = Handle::open(path)?;
@@ -150,9 +151,9 @@ pub(crate) fn read_only() -> BitFlags<AccessFs> {
     AccessFs::ReadFile | AccessFs::ReadDir
 }
 
-/// Rights by which nothing becomes something else.
-fn unchanging() -> BitFlags<AccessFs> {
-    read_only() | AccessFs::Execute
+/// Rights by which a name comes to stand for something else.
+fn naming() -> BitFlags<AccessFs> {
+    make() | AccessFs::RemoveFile | AccessFs::RemoveDir
 }
 
 pub(crate) fn read_write() -> BitFlags<AccessFs> {

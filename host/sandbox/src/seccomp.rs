@@ -28,6 +28,8 @@ pub(crate) struct Openings {
     pub(crate) file_metadata: bool,
     /// Files may get the set-user-ID and set-group-ID bits.
     pub(crate) setuid_files: bool,
+    /// The worker's own filter sees to that.
+    pub(crate) setuid_refused: bool,
 }
 
 /// Calls that are newer than the C library's list of them; the numbers are those of every architecture.
@@ -185,11 +187,8 @@ fn rule(conditions: Vec<SeccompCondition>) -> Result<SeccompRule, SandboxError> 
 }
 
 /// What no process of a document may do.
-fn common(families: &[i32]) -> Result<Filters, SandboxError> {
-    let mut rules: Rules = REFUSED
-        .iter()
-        .map(|(call, _)| (*call, Vec::new()))
-        .collect();
+fn common(families: &[i32], mut rules: Rules) -> Result<Filters, SandboxError> {
+    rules.extend(REFUSED.iter().map(|(call, _)| (*call, Vec::new())));
     let mut ioctls = Vec::new();
     for (request, _) in REFUSED_IOCTLS {
         ioctls.push(rule(vec![condition(
@@ -306,14 +305,18 @@ fn other_families(families: &[i32]) -> Result<Vec<SeccompRule>, SandboxError> {
     Ok(vec![rule(conditions)?])
 }
 
-/// The filters of the worker, which its children inherit.
-pub(crate) fn for_worker() -> Result<Filters, SandboxError> {
-    common(&[libc::AF_INET, libc::AF_INET6, libc::AF_UNIX])
+/// The filters of the worker, which its children inherit; with `setuid_files`, files may get those bits.
+pub(crate) fn for_worker(setuid_files: bool) -> Result<Filters, SandboxError> {
+    let mut rules = Rules::new();
+    if !setuid_files {
+        refuse_setuid_bits(&mut rules)?;
+    }
+    common(&[libc::AF_INET, libc::AF_INET6, libc::AF_UNIX], rules)
 }
 
 /// The filters of the compiler, which has nothing to do but to compute.
 pub(crate) fn for_compiler() -> Result<Filters, SandboxError> {
-    common(&[])
+    common(&[], Rules::new())
 }
 
 /// The filters of a child, on top of the worker's: the fewer instructions, the sooner it starts.
@@ -328,7 +331,7 @@ pub(crate) fn for_child(open: Openings) -> Result<Filters, SandboxError> {
     if !open.own_processes {
         refuse_others(&mut rules)?;
     }
-    if !open.setuid_files {
+    if !open.setuid_files && !open.setuid_refused {
         refuse_setuid_bits(&mut rules)?;
     }
     if !open.file_metadata {
@@ -590,8 +593,12 @@ mod tests {
 
     #[test]
     fn every_combination_compiles_below_the_kernels_limit() {
-        let mut all = vec![for_worker().unwrap(), for_compiler().unwrap()];
-        for bits in 0..64 {
+        let mut all = vec![
+            for_worker(true).unwrap(),
+            for_worker(false).unwrap(),
+            for_compiler().unwrap(),
+        ];
+        for bits in 0..128 {
             all.push(
                 for_child(Openings {
                     tcp: bits & 1 != 0,
@@ -600,6 +607,7 @@ mod tests {
                     own_processes: bits & 8 != 0,
                     file_metadata: bits & 16 != 0,
                     setuid_files: bits & 32 != 0,
+                    setuid_refused: bits & 64 != 0,
                 })
                 .unwrap(),
             );

@@ -349,7 +349,8 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
             return Err(SandboxError::last("landlock_restrict_self"));
         }
     }
-    seccomp::load(&seccomp::for_worker()?)?;
+    let setuid_files = spec.ceiling.may_lack.contains(&Layer::SetuidFiles);
+    seccomp::load(&seccomp::for_worker(setuid_files)?)?;
     for layer in [Layer::Seccomp, Layer::NoNewPrivs, Layer::Rlimits] {
         enforced.set(layer, Enforcement::Full);
     }

@@ -317,6 +317,7 @@ impl Host for StepState {
             .ancestors()
             .take_while(|folder| !folder.exists())
             .collect();
+        shared.wrote.store(true, Ordering::Relaxed);
         for folder in missing.into_iter().rev() {
             let text = folder.to_string_lossy();
             if !shared.component.allows_file(&text, FileAccess::Create) {
@@ -405,6 +406,7 @@ impl Host for StepState {
             };
             file.write_all(&data)
         };
+        shared.wrote.store(true, Ordering::Relaxed);
         shared.record().files.insert(path.clone());
         Ok(append().map_err(|error| io_error(&error, &path)))
     }
@@ -427,6 +429,7 @@ impl Host for StepState {
             Ok(target) => target,
             Err(error) => return Ok(Err(error)),
         };
+        shared.wrote.store(true, Ordering::Relaxed);
         shared.record().files.insert(path.clone());
         match open_writer(&target, mode & 0o777, resume.as_deref()) {
             Ok(writer) => {
