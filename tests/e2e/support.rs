@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use serde_json::Value;
 
 /// Where the tests keep their files: never below a folder that a confined step sees replaced by its own, or what
-/// is granted there would be something else than what is tested.
+/// is granted there would be something else than what is tested; nor, for root, below one that is closed to the users
+/// that steps run as.
 fn scratch() -> PathBuf {
     let usual = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let hidden = |path: &Path| {
@@ -18,7 +19,14 @@ fn scratch() -> PathBuf {
             .iter()
             .any(|folder| path.starts_with(folder))
     };
-    if !hidden(usual) {
+    let closed = |path: &Path| {
+        use std::os::unix::fs::MetadataExt as _;
+        path.ancestors()
+            .filter_map(|folder| std::fs::metadata(folder).ok())
+            .any(|folder| folder.mode() & 0o001 == 0)
+    };
+    let reachable = !is_root() || !closed(usual);
+    if reachable && !hidden(usual) {
         return usual.to_owned();
     }
     let home = std::env::var_os("HOME")
