@@ -73,6 +73,20 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ParameterCommand,
     },
+    /// Connect a program of a step to a host that the step was granted.
+    ///
+    /// A step's programs reach hosts through a proxy alone. This copies standard input to the host and what comes back
+    /// to standard output, for programs that cannot ask a proxy by themselves. Steps find this program in
+    /// $CAPSTAN_CONNECT.
+    #[command(
+        after_help = "Example, in the script of a step that was granted tcp://git.example.com:22:\n  ssh -o ProxyCommand='\"$CAPSTAN_CONNECT\" connect %h %p' git.example.com"
+    )]
+    Connect {
+        /// The host's name or address.
+        host: String,
+        /// Its TCP port.
+        port: u16,
+    },
     /// Print a completion script for a shell.
     Completions {
         /// The shell.

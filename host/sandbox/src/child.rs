@@ -329,6 +329,10 @@ impl Sandbox {
             // A /proc of its own shows only the processes of this document.
             extra.push((PathBuf::from("/proc"), landlock::read_only()));
         }
+        if !ports.is_empty() {
+            // What takes programs that speak no HTTP through the proxy.
+            extra.extend(process::own_program().map(|path| (path, landlock::executable())));
+        }
         // A single file that may be made or replaced takes rights on its folder, which an overlay covers.
         for rule in grant.files.iter().filter(|rule| overlay::is_single(rule)) {
             if let Some(covered) = PathBuf::from(&rule.path).parent()

@@ -147,6 +147,11 @@ pub(crate) struct Prepared {
     pub(crate) enforced: Enforced,
 }
 
+/// A program that may be started.
+pub(crate) fn executable() -> BitFlags<AccessFs> {
+    AccessFs::ReadFile | AccessFs::Execute
+}
+
 pub(crate) fn read_only() -> BitFlags<AccessFs> {
     AccessFs::ReadFile | AccessFs::ReadDir
 }

@@ -40,6 +40,7 @@ pub use disk::{DiskFolders, DiskUsage, Measured};
 pub use enforced::{Enforced, Enforcement};
 pub use error::SandboxError;
 pub use probe::{LayerSupport, Support, probe};
+pub use process::own_program;
 pub use user::{User, find_user};
 pub use worker::{
     CompilerConfinement, WorkerCommand, WorkerProcess, WorkerSpec, cleanup_worker,

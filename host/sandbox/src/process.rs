@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
+use std::path::PathBuf;
 use std::ptr;
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,12 @@ fn wait_for(pid: i32, block: bool) -> io::Result<Option<(i32, Reaped)>> {
         };
         return Ok(Some((result, reaped)));
     }
+}
+
+/// The file of this program, by the name that it has here; none when it was replaced or is out of sight.
+#[must_use]
+pub fn own_program() -> Option<PathBuf> {
+    std::env::current_exe().ok().filter(|path| path.is_file())
 }
 
 pub(crate) fn kill(pid: i32) {

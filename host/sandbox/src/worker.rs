@@ -316,6 +316,7 @@ pub fn enter_worker(spec: &WorkerSpec) -> Result<Sandbox, SandboxError> {
         extra.push((PathBuf::from(path), landlock::read_only()));
     }
     extra.push((PathBuf::from("/dev/null"), landlock::read_write()));
+    extra.extend(process::own_program().map(|path| (path, landlock::executable())));
     extra.push((spec.overlays.clone(), landlock::read_write()));
     // Its children make files there, and a child never has more than the worker.
     extra.extend(

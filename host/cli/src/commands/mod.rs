@@ -42,6 +42,15 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
         Command::Parameter { state, command } => {
             parameter::parameter(state.state.as_deref(), command)
         }
+        Command::Connect { host, port } => {
+            match capstan_runtime::network::connect_through_proxy(&host, port) {
+                Ok(()) => Ok(Exit::Success),
+                Err(error) => {
+                    errln!("capstan: {error}");
+                    Ok(Exit::Failure)
+                }
+            }
+        }
         Command::Completions { shell } => {
             // Whole, and then printed: the generator would panic at a reader who has gone.
             let mut script = Vec::new();

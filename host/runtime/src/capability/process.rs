@@ -25,7 +25,7 @@ use crate::bindings::capstan::host::process::{
 };
 use crate::bindings::capstan::host::types::{Error, OutputStream as WitStream};
 use crate::disk::DiskWatch;
-use crate::network::ChildProxy;
+use crate::network::{CONNECT_VARIABLE, ChildProxy};
 use crate::runtime::StepState;
 use crate::shared::StepShared;
 use crate::step::{ChildRecord, OutputStream, StopReason};
@@ -285,6 +285,9 @@ async fn environment(
         }
         for name in ["no_proxy", "NO_PROXY"] {
             env.insert(name.into(), OsString::new());
+        }
+        if let Some(program) = capstan_sandbox::own_program() {
+            env.insert(CONNECT_VARIABLE.into(), program.into());
         }
     }
     Ok(env)

@@ -239,7 +239,13 @@ async fn tunnel(shared: &Arc<StepShared>, request: Request<Incoming>) -> Respons
         } else {
             host
         };
-        return refused(shared, &format!("https://{shown}:{port}"));
+        // Other ports are those of other protocols, more often than not.
+        let scheme = if matches!(port, 443 | 8443) {
+            "https"
+        } else {
+            "tcp"
+        };
+        return refused(shared, &format!("{scheme}://{shown}:{port}"));
     };
     let connect = ConnectRequest {
         scheme: scheme.into(),
