@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{HttpResponse, HttpServer, Machine, Run, has};
+use crate::support::{HttpResponse, HttpServer, Machine, Run, has, put_secret};
 
 fn download(machine: &Machine, info: Value, destination: &str, policy: &str) -> Run {
     let document = json!({
@@ -346,23 +346,6 @@ fn s3_says_why_it_refuses() {
     }
     let run = get("https://b.s3.amazonaws.com/versioned?versionId=v%2B1", "").success();
     assert_eq!(run.stdout(1), "the old one");
-}
-
-fn put_secret(machine: &Machine, name: &str, value: &str) {
-    let put = machine.capstan([
-        "parameter",
-        "put",
-        name,
-        "--value",
-        value,
-        "--type",
-        "SecureString",
-    ]);
-    assert!(
-        put.status.success(),
-        "{}",
-        String::from_utf8_lossy(&put.stderr)
-    );
 }
 
 /// A bucket `b` with a few objects, in pages of two.
@@ -763,10 +746,6 @@ fn a_repository_is_cloned_with_git() {
     );
     clone("", "").success();
     assert_eq!(std::fs::read(folder.join("ops/file")).unwrap(), b"two\n");
-
-    let info = json!({ "repository": "git@example.com:ops.git" });
-    let run = fetch(&machine, "Git", &info, "true", &grants, &[]).expect(1, "Failed");
-    assert!(run.json.to_string().contains("https URL"), "{:#}", run.json);
 }
 
 #[test]

@@ -141,6 +141,24 @@ pub fn shell_document(script: &str) -> String {
     .to_string()
 }
 
+/// Puts a secure parameter.
+pub fn put_secret(machine: &Machine, name: &str, value: &str) {
+    let put = machine.capstan([
+        "parameter",
+        "put",
+        name,
+        "--value",
+        value,
+        "--type",
+        "SecureString",
+    ]);
+    assert!(
+        put.status.success(),
+        "{}",
+        String::from_utf8_lossy(&put.stderr)
+    );
+}
+
 /// What a run printed.
 #[derive(Debug)]
 pub struct Run {

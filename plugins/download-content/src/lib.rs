@@ -2,6 +2,7 @@
 
 mod git;
 mod github;
+mod remote;
 mod s3;
 mod source;
 
