@@ -6,10 +6,10 @@
 //! to a socket by its path.
 
 use std::collections::BTreeSet;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
@@ -291,40 +291,31 @@ pub(crate) fn close_control_groups(grant: &Grant) -> Result<(), SandboxError> {
         .filter(|rule| writes(rule))
         .map(|rule| Path::new(&rule.path))
         .collect();
-    let mounts = fs::read_to_string("/proc/self/mountinfo")
-        .map_err(|error| SandboxError::system("/proc/self/mountinfo", error))?;
-    for line in mounts.lines() {
-        let Some((left, right)) = line.split_once(" - ") else {
-            continue;
-        };
-        let (Some(path), true) = (left.split(' ').nth(4), right.starts_with("cgroup")) else {
-            continue;
-        };
-        let path = unescape(path);
-        if granted.iter().any(|folder| path.starts_with(folder)) {
-            continue;
+    for_each_mount(|path, kind| {
+        if !kind.starts_with("cgroup") || granted.iter().any(|folder| path.starts_with(folder)) {
+            return Ok(());
         }
-        let covered = open_tree(&path).and_then(|tree| {
-            make_tree_read_only(&tree)?;
-            move_to(&tree, &path)
-        });
-        match covered {
-            Ok(()) => {}
-            // Covered by another mount, or below a folder that this user cannot enter: nobody here reaches it.
-            Err(SandboxError::System { error, .. })
-                if matches!(
-                    error.raw_os_error(),
-                    Some(libc::ENOENT | libc::EACCES | libc::EINVAL | libc::ENOTDIR)
-                ) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+        let tree = open_tree(path)?;
+        make_tree_read_only(&tree)?;
+        move_to(&tree, path)
+    })
 }
 
 /// Makes every mount of the namespace read-only, but for control groups, which the worker still has to set up
 /// ([`close_control_groups`] comes after that).
 fn make_read_only() -> Result<(), SandboxError> {
+    for_each_mount(|path, kind| {
+        if kind.starts_with("cgroup") {
+            return Ok(());
+        }
+        make_mount_read_only(path)
+    })
+}
+
+/// Does something to every mount of the namespace, by its path and kind, as far as it can be reached.
+fn for_each_mount(
+    act: impl Fn(&Path, &str) -> Result<(), SandboxError>,
+) -> Result<(), SandboxError> {
     let mounts = fs::read_to_string("/proc/self/mountinfo")
         .map_err(|error| SandboxError::system("/proc/self/mountinfo", error))?;
     for line in mounts.lines() {
@@ -334,11 +325,7 @@ fn make_read_only() -> Result<(), SandboxError> {
         let (Some(path), Some(kind)) = (left.split(' ').nth(4), right.split(' ').next()) else {
             continue;
         };
-        if kind.starts_with("cgroup") {
-            continue;
-        }
-        let path = unescape(path);
-        match set_attributes(&path, libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID) {
+        match act(&unescape(path), kind) {
             Ok(()) => {}
             // Covered by another mount, or below a folder that this user cannot enter: nobody here reaches it.
             Err(SandboxError::System { error, .. })
@@ -354,30 +341,46 @@ fn make_read_only() -> Result<(), SandboxError> {
 
 /// Makes a tree that is attached nowhere read-only.
 pub(crate) fn make_tree_read_only(tree: &OwnedFd) -> Result<(), SandboxError> {
-    let set = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID;
+    let flags = libc::AT_EMPTY_PATH as libc::c_uint | AT_RECURSIVE;
+    if set_read_only(tree.as_raw_fd(), c"", flags) {
+        Ok(())
+    } else {
+        Err(SandboxError::last("mount_setattr"))
+    }
+}
+
+/// Makes one mount read-only.
+fn make_mount_read_only(path: &Path) -> Result<(), SandboxError> {
+    if set_read_only(libc::AT_FDCWD, &c_path(path)?, 0) {
+        Ok(())
+    } else {
+        Err(SandboxError::last(format!(
+            "mount_setattr {} (needs Linux 5.12 or later)",
+            path.display()
+        )))
+    }
+}
+
+/// `mount_setattr`: no more writing, and no set-user-ID programs. Whether the kernel took it.
+fn set_read_only(folder: RawFd, path: &CStr, flags: libc::c_uint) -> bool {
     let attributes = MountAttributes {
-        set,
+        set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID,
         clear: 0,
         propagation: 0,
         userns: 0,
     };
-    let flags = libc::AT_EMPTY_PATH as libc::c_uint | AT_RECURSIVE;
     // SAFETY: the path is a valid string; the structure and its size belong together.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
-            tree.as_raw_fd(),
-            c"".as_ptr(),
+            folder,
+            path.as_ptr(),
             flags,
             &raw const attributes,
             size_of::<MountAttributes>(),
         )
     };
-    if result < 0 {
-        Err(SandboxError::last("mount_setattr"))
-    } else {
-        Ok(())
-    }
+    result >= 0
 }
 
 /// Paths in mountinfo have spaces and the like as three octal digits.
@@ -393,33 +396,4 @@ fn unescape(text: &str) -> PathBuf {
         }
     }
     PathBuf::from(std::ffi::OsString::from_vec(out))
-}
-
-/// Sets attributes on one mount.
-fn set_attributes(path: &Path, set: u64) -> Result<(), SandboxError> {
-    let text = c_path(path)?;
-    let attributes = MountAttributes {
-        set,
-        clear: 0,
-        propagation: 0,
-        userns: 0,
-    };
-    // SAFETY: the path is a valid string; the structure and its size belong together.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            libc::AT_FDCWD,
-            text.as_ptr(),
-            0,
-            &raw const attributes,
-            size_of::<MountAttributes>(),
-        )
-    };
-    if result < 0 {
-        return Err(SandboxError::last(format!(
-            "mount_setattr {} (needs Linux 5.12 or later)",
-            path.display()
-        )));
-    }
-    Ok(())
 }
