@@ -347,6 +347,28 @@ struct CapabilityData {
 
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
+/// Changes what this thread may do. On failure it is false, and `errno` says why. Allocates nothing, so that it can
+/// be called between `clone` and `execve`.
+fn change_capabilities(change: impl FnOnce(&mut [CapabilityData; 2])) -> bool {
+    let header = CapabilityHeader {
+        version: CAPABILITY_VERSION_3,
+        pid: 0,
+    };
+    let mut data = [CapabilityData {
+        effective: 0,
+        permitted: 0,
+        inheritable: 0,
+    }; 2];
+    // SAFETY: plain system calls on local values.
+    unsafe {
+        if libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) < 0 {
+            return false;
+        }
+        change(&mut data);
+        libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) >= 0
+    }
+}
+
 /// The capabilities that this thread can pass on.
 pub(crate) fn bounding_set() -> u64 {
     (0..64_u32)
@@ -388,25 +410,16 @@ pub(crate) fn drop_capabilities(keep: u64, bounding: u64) -> i32 {
                 0,
             );
         }
-        let header = CapabilityHeader {
-            version: CAPABILITY_VERSION_3,
-            pid: 0,
-        };
-        let mut data = [CapabilityData {
-            effective: 0,
-            permitted: 0,
-            inheritable: 0,
-        }; 2];
-        if libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) < 0 {
-            return *libc::__errno_location();
-        }
         #[expect(clippy::cast_possible_truncation, reason = "the two halves of a set")]
-        for (data, keep) in data.iter_mut().zip([keep as u32, (keep >> 32) as u32]) {
-            data.permitted &= keep;
-            data.effective = data.permitted;
-            data.inheritable = 0;
-        }
-        if libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) < 0 {
+        let halves = [keep as u32, (keep >> 32) as u32];
+        let changed = change_capabilities(|data| {
+            for (data, keep) in data.iter_mut().zip(halves) {
+                data.permitted &= keep;
+                data.effective = data.permitted;
+                data.inheritable = 0;
+            }
+        });
+        if !changed {
             return *libc::__errno_location();
         }
     }
@@ -416,27 +429,17 @@ pub(crate) fn drop_capabilities(keep: u64, bounding: u64) -> i32 {
 /// Keeps all that this thread may have over the next `execve` of a program that is not root's. For a worker in a
 /// user namespace of its own.
 pub(crate) fn raise_ambient() -> bool {
-    // SAFETY: plain system calls on local values.
-    unsafe {
-        let header = CapabilityHeader {
-            version: CAPABILITY_VERSION_3,
-            pid: 0,
-        };
-        let mut data = [CapabilityData {
-            effective: 0,
-            permitted: 0,
-            inheritable: 0,
-        }; 2];
-        if libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) < 0 {
-            return false;
-        }
-        for data in &mut data {
+    let changed = change_capabilities(|data| {
+        for data in data {
             data.inheritable = data.permitted;
         }
-        if libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) < 0 {
-            return false;
-        }
-        for capability in 0..64_u64 {
+    });
+    if !changed {
+        return false;
+    }
+    for capability in 0..64_u64 {
+        // SAFETY: a plain system call on a number.
+        unsafe {
             libc::prctl(
                 libc::PR_CAP_AMBIENT,
                 libc::PR_CAP_AMBIENT_RAISE,
