@@ -91,52 +91,38 @@ impl GrantCheck {
         method: Option<&str>,
         path: Option<&str>,
     ) -> HostVerdict {
-        if self.everything() {
-            return HostVerdict::Anywhere;
-        }
-        let mut verdict = HostVerdict::Refused;
-        for rule in self
-            .grant
-            .hosts
-            .iter()
-            .filter(|rule| host_fits(rule, scheme, host, port))
-        {
-            let method_fits = rule.methods.is_empty()
-                || method.is_some_and(|method| rule.methods.contains(method));
-            let path_fits = match (&rule.path, path) {
-                (None, _) => true,
-                (Some(pattern), Some(path)) => {
-                    url_path_matches(pattern, path.split(['?', '#']).next().unwrap_or(path))
-                }
-                (Some(_), None) => false,
-            };
-            if method_fits && path_fits {
-                // An address or `localhost` in the grant is leave enough for where it leads.
-                let literal = rule.host == "localhost" || rule.host.parse::<IpAddr>().is_ok();
-                if rule.private || literal {
-                    return HostVerdict::Anywhere;
-                }
-                verdict = HostVerdict::Public;
+        let method_fits = |rule: &HostRule| {
+            rule.methods.is_empty() || method.is_some_and(|method| rule.methods.contains(method))
+        };
+        let path_fits = |rule: &HostRule| match (&rule.path, path) {
+            (None, _) => true,
+            (Some(pattern), Some(path)) => {
+                url_path_matches(pattern, path.split(['?', '#']).next().unwrap_or(path))
             }
-        }
-        verdict
+            (Some(_), None) => false,
+        };
+        self.verdict(|rule| {
+            host_fits(rule, scheme, host, port) && method_fits(rule) && path_fits(rule)
+        })
     }
 
     /// Whether the host may be reached at all, whatever the method and path: asked before a connection is made,
     /// where the request is checked again.
     #[must_use]
     pub fn allows_connection(&self, scheme: &str, host: &str, port: u16) -> HostVerdict {
+        self.verdict(|rule| host_fits(rule, scheme, host, port))
+    }
+
+    /// How far the rules that fit lead.
+    fn verdict(&self, fits: impl Fn(&HostRule) -> bool) -> HostVerdict {
         if self.everything() {
             return HostVerdict::Anywhere;
         }
         let mut verdict = HostVerdict::Refused;
-        for rule in self
-            .grant
-            .hosts
-            .iter()
-            .filter(|rule| host_fits(rule, scheme, host, port))
-        {
-            if rule.private || rule.host == "localhost" || rule.host.parse::<IpAddr>().is_ok() {
+        for rule in self.grant.hosts.iter().filter(|rule| fits(rule)) {
+            // An address or `localhost` in the grant is leave enough for where it leads.
+            let literal = rule.host == "localhost" || rule.host.parse::<IpAddr>().is_ok();
+            if rule.private || literal {
                 return HostVerdict::Anywhere;
             }
             verdict = HostVerdict::Public;
