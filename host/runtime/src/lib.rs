@@ -16,6 +16,7 @@ mod fuel;
 mod limiter;
 pub mod network;
 mod output;
+mod random;
 mod runtime;
 mod shared;
 mod step;

@@ -8,13 +8,13 @@ use capstan_policy::SecretPlace;
 use super::Answer;
 use crate::bindings::capstan::host::secrets::Host;
 use crate::bindings::capstan::host::types::Error;
+use crate::random;
 use crate::runtime::StepState;
 use crate::shared::StepShared;
 
-/// What every placeholder begins with. It stands in headers, JSON and shell words without quotes.
+/// What every placeholder begins with. It stands in headers, JSON and shell words without quotes. After it comes a
+/// token, which a component cannot guess for a secret it did not ask for.
 const PREFIX: &str = "capstan-secret-";
-/// Hexadecimal digits after it: 128 random bits, which a component cannot guess for a secret it did not ask for.
-const DIGITS: usize = 32;
 
 /// The placeholders that a step attempt was given.
 #[derive(Debug, Default)]
@@ -31,15 +31,7 @@ impl Placeholders {
         if let Some((placeholder, _)) = list.iter().find(|(_, known)| known == name) {
             return Ok(placeholder.clone());
         }
-        let mut random = [0_u8; DIGITS / 2];
-        let mut filled = 0;
-        while filled < random.len() {
-            filled += rustix::rand::getrandom(
-                &mut random[filled..],
-                rustix::rand::GetRandomFlags::empty(),
-            )?;
-        }
-        let placeholder = format!("{PREFIX}{:032x}", u128::from_ne_bytes(random));
+        let placeholder = format!("{PREFIX}{}", random::token()?);
         list.push((placeholder.clone(), name.to_owned()));
         Ok(placeholder)
     }
@@ -57,7 +49,7 @@ fn next(bytes: &[u8]) -> Option<(usize, usize)> {
     while let Some(at) = memchr::memmem::find(&bytes[from..], PREFIX.as_bytes()) {
         let start = from + at;
         let digits = start + PREFIX.len();
-        let end = digits + DIGITS;
+        let end = digits + random::TOKEN_DIGITS;
         if bytes.len() >= end && bytes[digits..end].iter().all(u8::is_ascii_hexdigit) {
             return Some((start, end));
         }

@@ -1,5 +1,6 @@
 //! The proxy of a step's programs: the only thing in their network, and it lets through what was granted, by name.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Weak};
@@ -20,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use super::counted::{Counted, Meter};
 use crate::broker::{BrokerError, ConnectRequest};
+use crate::random;
 use crate::shared::StepShared;
 
 /// A running proxy; it ends with this value.
@@ -46,15 +48,7 @@ impl std::fmt::Debug for Password {
 
 impl Password {
     fn new() -> io::Result<Self> {
-        let mut random = [0_u8; 16];
-        let mut filled = 0;
-        while filled < random.len() {
-            filled += rustix::rand::getrandom(
-                &mut random[filled..],
-                rustix::rand::GetRandomFlags::empty(),
-            )?;
-        }
-        Ok(Self(format!("{:032x}", u128::from_ne_bytes(random))))
+        Ok(Self(random::token()?))
     }
 
     /// Whether a header `Proxy-Authorization` holds it. Takes as long whatever is wrong with it.
@@ -221,6 +215,36 @@ fn host_and_port(uri: &hyper::Uri, default: u16) -> Option<(String, u16)> {
     Some((host, uri.port_u16().unwrap_or(default)))
 }
 
+/// A host as it stands in a URL.
+fn bracketed(host: &str) -> Cow<'_, str> {
+    if host.contains(':') {
+        format!("[{host}]").into()
+    } else {
+        host.into()
+    }
+}
+
+/// A connection that the supervisor makes, after its own check; the report names the host.
+async fn connect(
+    shared: &StepShared,
+    scheme: &str,
+    host: &str,
+    port: u16,
+) -> Result<TcpStream, BrokerError> {
+    let request = ConnectRequest {
+        scheme: scheme.into(),
+        host: host.into(),
+        port,
+    };
+    let connected = shared.broker.connect(shared.id, request).await?;
+    let stream = tokio_stream(connected)?;
+    shared
+        .record()
+        .hosts
+        .insert(format!("{scheme}://{host}:{port}"));
+    Ok(stream)
+}
+
 async fn tunnel(shared: &Arc<StepShared>, request: Request<Incoming>) -> Response<Body> {
     let Some((host, port)) = host_and_port(request.uri(), 443) else {
         return text(
@@ -234,37 +258,18 @@ async fn tunnel(shared: &Arc<StepShared>, request: Request<Incoming>) -> Respons
         .into_iter()
         .find(|scheme| check.allows_host(scheme, &host, port, None, None) != HostVerdict::Refused);
     let Some(scheme) = scheme else {
-        let shown = if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host
-        };
         // Other ports are those of other protocols, more often than not.
         let scheme = if matches!(port, 443 | 8443) {
             "https"
         } else {
             "tcp"
         };
-        return refused(shared, &format!("{scheme}://{shown}:{port}"));
+        return refused(shared, &format!("{scheme}://{}:{port}", bracketed(&host)));
     };
-    let connect = ConnectRequest {
-        scheme: scheme.into(),
-        host: host.clone(),
-        port,
-    };
-    let stream = match shared
-        .broker
-        .connect(shared.id, connect)
-        .await
-        .and_then(tokio_stream)
-    {
+    let stream = match connect(shared, scheme, &host, port).await {
         Ok(stream) => stream,
         Err(error) => return failed(shared, error),
     };
-    shared
-        .record()
-        .hosts
-        .insert(format!("{scheme}://{host}:{port}"));
     let meter = Meter::new(shared);
     tokio::spawn(async move {
         if let Ok(upgraded) = hyper::upgrade::on(request).await {
@@ -321,31 +326,13 @@ async fn forward(shared: &Arc<StepShared>, mut request: Request<Incoming>) -> Re
         Some(&path),
     );
     if verdict == HostVerdict::Refused {
-        let shown = if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host
-        };
-        return refused(shared, &format!("http://{shown}:{port}{}", uri.path()));
+        let target = format!("http://{}:{port}{}", bracketed(&host), uri.path());
+        return refused(shared, &target);
     }
-    let connect = ConnectRequest {
-        scheme: "http".into(),
-        host: host.clone(),
-        port,
-    };
-    let stream = match shared
-        .broker
-        .connect(shared.id, connect)
-        .await
-        .and_then(tokio_stream)
-    {
+    let stream = match connect(shared, "http", &host, port).await {
         Ok(stream) => stream,
         Err(error) => return failed(shared, error),
     };
-    shared
-        .record()
-        .hosts
-        .insert(format!("http://{host}:{port}"));
     let (mut sender, connection) = match hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
     {
