@@ -1,8 +1,7 @@
 //! One run at a time works with what an action keeps between runs: two that install packages would each undo what
 //! the other does.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
 use std::sync::Arc;
 
 use capstan_runtime::LogLevel;
@@ -10,7 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::error::RunnerError;
 use crate::session::Session;
-use crate::state::make_private;
+use crate::state::{make_private, open_private};
 
 /// Holds the lock of an action's data until it is dropped, or the process dies.
 pub(crate) struct DataLock {
@@ -55,13 +54,7 @@ async fn take(session: &Session, action: &str, index: usize) -> Result<File, Run
     if let Some(folder) = path.parent() {
         make_private(folder)?;
     }
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(failed)?;
+    let file = open_private(&path).map_err(failed)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => return Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => {}

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use capstan_document::StoredParameter;
 use serde::{Deserialize, Serialize};
 
 use crate::error::RunnerError;
+use crate::state::open_private;
 
 /// SSM's types of parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,23 +95,15 @@ impl ParameterStore {
         &self,
         change: impl FnOnce(&mut Content) -> Result<T, RunnerError>,
     ) -> Result<T, RunnerError> {
-        let write = |path: &Path| {
-            fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(path)
-        };
-        let lock =
-            write(&self.path.with_extension("lock")).map_err(RunnerError::io(self.failed()))?;
+        let lock = open_private(&self.path.with_extension("lock"))
+            .map_err(RunnerError::io(self.failed()))?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)
             .map_err(|error| RunnerError::io(self.failed())(error.into()))?;
         let mut content = self.load()?;
         let result = change(&mut content)?;
         let temporary = self.path.with_extension("new");
         let put = || -> std::io::Result<()> {
-            let mut file = write(&temporary)?;
+            let mut file = open_private(&temporary)?;
             file.set_len(0)?;
             file.write_all(&serde_json::to_vec_pretty(&content)?)?;
             file.sync_all()?;

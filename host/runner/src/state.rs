@@ -1,8 +1,11 @@
 //! The state folder.
 
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use capstan_sandbox::{Distrust, check_own};
 
 use crate::error::RunnerError;
 
@@ -36,6 +39,16 @@ pub(crate) fn make_private(path: &Path) -> Result<(), RunnerError> {
             "making the folder {}",
             path.display()
         )))
+}
+
+/// Opens a file of this user's alone for writing, as it is, or makes it.
+pub(crate) fn open_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
 }
 
 impl StateFolder {
@@ -78,14 +91,11 @@ impl StateFolder {
             "the state folder {}",
             root.display()
         )))?;
-        let why = if metadata.uid() != rustix::process::geteuid().as_raw() {
-            Some(format!("belongs to user {}", metadata.uid()))
-        } else if metadata.mode() & 0o022 != 0 {
-            Some("can be written to by others (chmod 700)".to_owned())
-        } else {
-            None
-        };
-        if let Some(why) = why {
+        if let Err(distrust) = check_own(&metadata) {
+            let why = match distrust {
+                Distrust::OwnedBy(user) => format!("belongs to user {user}"),
+                Distrust::WritableByOthers => "can be written to by others (chmod 700)".to_owned(),
+            };
             return Err(RunnerError::Invalid(format!(
                 "the state folder {} {why}; what is in it cannot be trusted",
                 root.display()

@@ -11,6 +11,8 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use capstan_sandbox::{Distrust, check_own};
+
 use crate::error::RuntimeError;
 
 /// Part of every file name, so that another version or configuration of the engine never sees it. To be raised
@@ -41,18 +43,15 @@ impl CompileCache {
                 .map_err(|error| failed(error.to_string()))?;
         }
         let metadata = fs::metadata(folder).map_err(|error| failed(error.to_string()))?;
-        if metadata.uid() != rustix::process::geteuid().as_raw() {
-            return Err(failed(format!(
-                "it belongs to user {}, so its content is not to be trusted; remove it",
-                metadata.uid()
-            )));
+        match check_own(&metadata) {
+            Ok(()) => Ok(Self {
+                folder: folder.to_owned(),
+            }),
+            Err(Distrust::OwnedBy(user)) => Err(failed(format!(
+                "it belongs to user {user}, so its content is not to be trusted; remove it"
+            ))),
+            Err(Distrust::WritableByOthers) => Err(failed("others can write to it, so its content is not to be trusted; remove it and chmod 700 its parent".into())),
         }
-        if metadata.mode() & 0o022 != 0 {
-            return Err(failed("others can write to it, so its content is not to be trusted; remove it and chmod 700 its parent".into()));
-        }
-        Ok(Self {
-            folder: folder.to_owned(),
-        })
     }
 
     /// Where the code of a component is, or would be.
@@ -140,10 +139,7 @@ fn open_own(path: &Path) -> io::Result<(fs::File, Stamp)> {
         .custom_flags(no_links)
         .open(path)?;
     let metadata = file.metadata()?;
-    let own = metadata.is_file()
-        && metadata.uid() == rustix::process::geteuid().as_raw()
-        && metadata.mode() & 0o022 == 0;
-    if !own {
+    if !metadata.is_file() || check_own(&metadata).is_err() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     let stamp = (

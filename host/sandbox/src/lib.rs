@@ -26,6 +26,7 @@ mod landlock;
 mod mount;
 mod network;
 mod overlay;
+mod ownership;
 mod probe;
 mod process;
 mod rlimits;
@@ -39,6 +40,7 @@ pub use child::{
 pub use disk::{DiskFolders, DiskUsage, Measured};
 pub use enforced::{Enforced, Enforcement};
 pub use error::SandboxError;
+pub use ownership::{Distrust, check_own};
 pub use probe::{LayerSupport, Support, probe};
 pub use process::own_program;
 pub use user::{User, find_user};

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use crate::error::RunnerError;
+use crate::state::open_private;
 
 pub(crate) use body::{Attempt, body};
 
@@ -125,13 +126,8 @@ impl Mark {
     }
 
     fn keep(&self, path: &Path) -> io::Result<()> {
-        let heads = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(head(path))?;
-        heads.write_all_at(format!("{:020} {}\n", self.number, self.hash).as_bytes(), 0)
+        open_private(&head(path))?
+            .write_all_at(format!("{:020} {}\n", self.number, self.hash).as_bytes(), 0)
     }
 
     fn value(&self) -> Value {
