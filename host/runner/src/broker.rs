@@ -14,7 +14,7 @@ use capstan_runtime::{
 
 use crate::credentials;
 use crate::nested;
-use crate::parameters::ParameterKind;
+use crate::parameters::{ParameterKind, StoredVersion};
 use crate::result::StepStatus;
 use crate::session::{MAX_DEPTH, Session, StepRights};
 
@@ -31,13 +31,16 @@ fn denied(capability: &str, target: &str) -> BrokerError {
     }
 }
 
-fn secure_string(session: &Session, name: &str) -> Result<String, BrokerError> {
-    let found = session
+fn stored(session: &Session, name: &str) -> Result<Option<StoredVersion>, BrokerError> {
+    session
         .runner
         .parameters
         .get(name)
-        .map_err(|error| BrokerError::Io(error.to_string()))?;
-    match found {
+        .map_err(|error| BrokerError::Io(error.to_string()))
+}
+
+fn secure_string(session: &Session, name: &str) -> Result<String, BrokerError> {
+    match stored(session, name)? {
         None => Err(BrokerError::NotFound(format!("the secret {name}"))),
         Some(found) if found.kind == ParameterKind::SecureString => Ok(found.value),
         Some(_) => Err(BrokerError::Invalid(format!(
@@ -72,12 +75,7 @@ impl Broker for Supervisor {
         if !allowed && !is_own_parameter(name) {
             return Err(denied("parameters", name));
         }
-        let found = session
-            .runner
-            .parameters
-            .get(name)
-            .map_err(|error| BrokerError::Io(error.to_string()))?;
-        match found {
+        match stored(&session, name)? {
             Some(_) if !allowed => Err(denied("parameters", name)),
             None => Err(BrokerError::NotFound(format!("the parameter {name}"))),
             Some(found) => match found.kind {
