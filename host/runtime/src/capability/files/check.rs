@@ -1,0 +1,102 @@
+//! What the grant says of a path, as it was passed and as it turns out to be.
+
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use capstan_policy::FileAccess;
+
+use super::place::Place;
+use crate::bindings::capstan::host::types::Error;
+use crate::capability::io as io_error;
+use crate::shared::StepShared;
+
+/// Asks the grant for a path and for where its links lead; the answer has no links in it.
+pub(super) fn check(shared: &StepShared, path: &str, access: FileAccess) -> Result<PathBuf, Error> {
+    let refuse = |target: &str| {
+        let word = serde_json::to_value(access)
+            .ok()
+            .and_then(|value| value.as_str().map(str::to_owned))
+            .unwrap_or_default();
+        shared.deny("files", target, grant(target, &format!("[{word}]")))
+    };
+    if !shared.component.allows_file(path, access) {
+        return Err(refuse(path));
+    }
+    let given = Path::new(path);
+    // What does not exist yet is where its folder is.
+    let real = fs::canonicalize(given).or_else(|_| {
+        let parent = given.parent().unwrap_or(Path::new("/"));
+        fs::canonicalize(parent).map(|parent| {
+            given
+                .file_name()
+                .map_or_else(|| parent.clone(), |name| parent.join(name))
+        })
+    });
+    let real = real.map_err(|error| io_error(&error, path))?;
+    match real.to_str() {
+        Some(text) if shared.component.allows_file(text, access) => Ok(real),
+        Some(text) => Err(refuse(text)),
+        None => Err(Error::Invalid(format!(
+            "{path} leads to a name that is not UTF-8"
+        ))),
+    }
+}
+
+/// The same with either right: what the first one's refusal says is told.
+pub(super) fn check_either(
+    shared: &StepShared,
+    path: &str,
+    first: FileAccess,
+    second: FileAccess,
+) -> Result<PathBuf, Error> {
+    check(shared, path, first).or_else(|denied| check(shared, path, second).map_err(|_| denied))
+}
+
+/// The lines of a policy that would allow it.
+fn grant(path: impl Display, access: &str) -> String {
+    format!("grants: {{ files: [{{ path: {path}, access: {access} }}] }}")
+}
+
+/// A folder can only be made if the one above it is granted, which has to be there. It need not be all that is above:
+/// whoever makes the folder beforehand has to grant no more than that.
+pub(super) fn refuse_to_make(shared: &StepShared, folder: &Path) -> Error {
+    let above = folder.parent().filter(|above| *above != Path::new("/"));
+    let hint = above.map_or_else(
+        || {
+            let grant = grant(folder.display(), "read-write");
+            format!("{grant}, once the folder is there")
+        },
+        |above| grant(above.display(), "read-write"),
+    );
+    shared.deny("files", &folder.to_string_lossy(), hint)
+}
+
+/// The place of a path whose last part is not followed if it is a link: for what acts on names.
+pub(super) fn check_name(
+    shared: &StepShared,
+    path: &str,
+    access: FileAccess,
+) -> Result<Place, Error> {
+    if !shared.component.allows_file(path, access) {
+        // Says why, and writes it down.
+        check(shared, path, access)?;
+    }
+    let given = Path::new(path);
+    let (Some(parent), Some(name)) = (given.parent(), given.file_name()) else {
+        return Err(Error::Invalid(format!("{path} cannot be removed")));
+    };
+    let parent = fs::canonicalize(parent).map_err(|error| io_error(&error, path))?;
+    let real = parent.join(name);
+    match real.to_str() {
+        Some(text) if shared.component.allows_file(text, access) => {}
+        _ => {
+            return Err(shared.deny(
+                "files",
+                &real.to_string_lossy(),
+                grant(real.display(), "read-write"),
+            ));
+        }
+    }
+    Place::of(&real).map_err(|error| io_error(&error, path))
+}
