@@ -1,0 +1,178 @@
+//! What an attempt came to: its report taken into the result, and its receipt.
+
+use capstan_policy::Decision;
+use capstan_runtime::{FailureKind, Status, StepOutcome, StepReport, StopReason, Usage, Wake};
+
+use super::{Before, StepRun, Suspension};
+use crate::error::RunnerError;
+use crate::flow::{merge, of_exit_code};
+use crate::receipts::{self, Attempt};
+use crate::result::StepStatus;
+
+impl StepRun<'_> {
+    /// Takes a report into the result.
+    pub(super) fn take(
+        &mut self,
+        report: Result<StepReport, RunnerError>,
+        decision: &Decision,
+        input: usize,
+        before: &Before,
+    ) -> Option<Suspension> {
+        let report = report.unwrap_or_else(|error| crashed(&error.to_string()));
+        self.session.add_used(&report.usage);
+        self.receipt(Some(&report), decision);
+        let result = &mut self.result;
+        result.fuel_used += report.usage.fuel;
+        result.peak_memory_bytes = result.peak_memory_bytes.max(report.usage.peak_memory_bytes);
+        result.child_peak_memory_bytes = result
+            .child_peak_memory_bytes
+            .max(report.usage.child_peak_memory_bytes);
+        result.child_cpu_millis += report.usage.child_cpu_millis;
+        result.denials.extend(report.denials);
+        result.children.extend(report.children);
+        result.hosts_contacted.extend(report.hosts_contacted);
+        result.files_written.extend(report.files_written);
+        result.enforced = report.enforced;
+        match report.outcome {
+            StepOutcome::Done {
+                status,
+                exit_code,
+                outputs,
+            } => {
+                let status = match status {
+                    Status::Success => StepStatus::Success,
+                    Status::Failed => StepStatus::Failed,
+                    Status::TimedOut => StepStatus::TimedOut,
+                    Status::Cancelled => StepStatus::Cancelled,
+                    Status::Skipped => StepStatus::Skipped,
+                };
+                let status = of_exit_code(status, exit_code, self.session.control.is_cancelled());
+                result.outputs = outputs.or(result.outputs.take());
+                let detail = match status {
+                    StepStatus::TimedOut => "ExecutionTimedOut".into(),
+                    status => format!("{status:?}"),
+                };
+                self.conclude(before, status, detail, exit_code);
+                None
+            }
+            StepOutcome::Suspended {
+                state,
+                wake,
+                reason,
+            } => {
+                result.status = if wake == Wake::Reboot {
+                    StepStatus::SuccessAndReboot
+                } else {
+                    StepStatus::InProgress
+                };
+                result.status_detail = if wake == Wake::Reboot {
+                    "SuccessAndReboot".into()
+                } else {
+                    "Waiting".into()
+                };
+                result.exit_code = if wake == Wake::Reboot { 194 } else { 0 };
+                Some(Suspension {
+                    input,
+                    before: before.clone(),
+                    state,
+                    wake,
+                    reason,
+                })
+            }
+            StepOutcome::Failure { kind, message, .. } => {
+                let (status, detail) = match kind {
+                    FailureKind::TimedOut => (StepStatus::TimedOut, "ExecutionTimedOut"),
+                    FailureKind::Cancelled => (StepStatus::Cancelled, "Cancelled"),
+                    FailureKind::Denied => (StepStatus::Failed, "AccessDenied"),
+                    FailureKind::InvalidInput => (StepStatus::Failed, "InvalidInput"),
+                    FailureKind::Failed | FailureKind::Other => (StepStatus::Failed, "Failed"),
+                };
+                self.end(status, detail, 1, &message);
+                self.conclude(before, status, detail.to_owned(), 1);
+                None
+            }
+            StepOutcome::Stopped {
+                reason,
+                message,
+                backtrace,
+            } => {
+                let status = match reason {
+                    StopReason::ExecutionTimedOut => StepStatus::TimedOut,
+                    StopReason::Cancelled => StepStatus::Cancelled,
+                    _ => StepStatus::Failed,
+                };
+                self.result.backtrace = backtrace;
+                let code = if status == StepStatus::Failed { 1 } else { 137 };
+                let detail = format!("{reason:?}");
+                self.end(status, &detail, code, &message);
+                self.conclude(before, status, detail, code);
+                None
+            }
+        }
+    }
+
+    /// Sums up a set of inputs with those before it: the worst wins, and the first code that is not 0.
+    fn conclude(&mut self, before: &Before, status: StepStatus, detail: String, exit_code: i32) {
+        let result = &mut self.result;
+        result.status = merge(before.status, status);
+        result.status_detail = if result.status == status {
+            detail
+        } else {
+            before.detail.clone()
+        };
+        result.exit_code = if before.exit_code == 0 {
+            exit_code
+        } else {
+            before.exit_code
+        };
+    }
+
+    /// Writes down what the attempt did. A receipt that cannot be written is told with the result.
+    pub(super) fn receipt(&mut self, report: Option<&StepReport>, decision: &Decision) {
+        let session = self.session;
+        let state = &session.runner.state;
+        let work = session.directories(self.step).work;
+        let written = session
+            .keep_grant(&decision.children, &work)
+            .and_then(|grant| {
+                let attempt = Attempt {
+                    time: session.now(),
+                    run_id: &session.run_id,
+                    document: &self.document.document,
+                    document_sha256: &self.document.document_sha256,
+                    policy_sha256: &session.policy_sha256,
+                    result: &self.result,
+                    decision,
+                    children_grant: grant,
+                };
+                receipts::append(
+                    &state.receipts(),
+                    &state.run_receipts(&session.run_id),
+                    receipts::body(&attempt, report),
+                )
+            });
+        if let Err(error) = written {
+            self.result.message = error.to_string();
+        }
+    }
+}
+
+pub(super) fn crashed(why: &str) -> StepReport {
+    stopped(StopReason::WorkerCrashed, why)
+}
+
+pub(super) fn stopped(reason: StopReason, why: &str) -> StepReport {
+    StepReport {
+        outcome: StepOutcome::Stopped {
+            reason,
+            message: why.to_owned(),
+            backtrace: Vec::new(),
+        },
+        usage: Usage::default(),
+        denials: Vec::new(),
+        hosts_contacted: Default::default(),
+        files_written: Default::default(),
+        children: Vec::new(),
+        enforced: Default::default(),
+    }
+}
