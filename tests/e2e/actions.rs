@@ -198,3 +198,52 @@ fn run_document_fetches_what_it_runs() {
     );
     assert_eq!(missing.step(1)["status"], "Skipped");
 }
+
+#[test]
+fn inputs_of_the_wrong_type_are_refused_by_name() {
+    let machine = Machine::new();
+    for (action, inputs, word) in [
+        (
+            "aws:downloadContent",
+            json!({ "sourceType": "HTTP", "sourceInfo": { "url": "https://x/" }, "destinationPath": ["a"] }),
+            "destinationPath",
+        ),
+        (
+            "aws:runShellScript",
+            json!({ "runCommand": ["true"], "workingDirectory": ["a"] }),
+            "workingDirectory",
+        ),
+        (
+            "aws:runShellScript",
+            json!({ "runCommand": ["true"], "environment": ["A=1"] }),
+            "environment",
+        ),
+    ] {
+        let document = json!({
+            "schemaVersion": "2.2",
+            "mainSteps": [{ "name": "step", "action": action, "inputs": inputs }],
+        });
+        let policy = machine.file(
+            "policy.yaml",
+            "version: 1\nrules:\n  - id: t\n    grants: { hosts: [\"https://x\"] }\n",
+        );
+        let run = machine.run(
+            &document.to_string(),
+            &["--policy", &policy.display().to_string()],
+        );
+        assert_ne!(run.code, 0, "{word}");
+        assert!(
+            (run.json.to_string() + &run.stderr).contains(word),
+            "{word}\n{:#}\n{}",
+            run.json,
+            run.stderr
+        );
+    }
+    let document = json!({
+        "schemaVersion": "2.2",
+        "mainSteps": [{ "name": "step", "action": "aws:runShellScript", "inputs": {
+            "runCommand": ["echo ${A-unset} ${B-unset}"], "environment": { "A": "x", "B": null } } }],
+    });
+    let run = machine.run(&document.to_string(), &[]).success();
+    assert_eq!(run.stdout(0), "x unset\n");
+}

@@ -13,7 +13,6 @@ mod boundaries;
 mod crash;
 mod downloads;
 mod escapes;
-mod git_ssh;
 mod hardening;
 mod limits;
 mod packages;
