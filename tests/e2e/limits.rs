@@ -35,80 +35,50 @@ fn run_beside_a_good_step(name: &str, limits: &str, status: &str) -> Run {
     run
 }
 
+#[track_caller]
+fn stopped_with(run: &Run, detail: &str) {
+    assert_eq!(run.step(0)["statusDetail"], detail, "{:#}", run.json);
+}
+
 #[test]
 fn a_loop_without_end_runs_out_of_fuel() {
     let run = run_beside_a_good_step("loop-forever", "fuel: 2000000000", "Failed");
-    assert_eq!(
-        run.step(0)["statusDetail"],
-        "FuelExhausted",
-        "{:#}",
-        run.json
-    );
+    stopped_with(&run, "FuelExhausted");
 }
 
 #[test]
 fn a_loop_without_end_runs_out_of_time() {
     let run = run_beside_a_good_step("loop-forever", "wall: 300ms", "TimedOut");
-    assert_eq!(
-        run.step(0)["statusDetail"],
-        "ExecutionTimedOut",
-        "{:#}",
-        run.json
-    );
+    stopped_with(&run, "ExecutionTimedOut");
     assert_eq!(run.step(0)["status"], "TimedOut");
 }
 
 #[test]
 fn host_calls_without_end_are_stopped_like_a_loop() {
     let run = run_beside_a_good_step("call-forever", "fuel: 200000000", "Failed");
-    assert_eq!(
-        run.step(0)["statusDetail"],
-        "FuelExhausted",
-        "{:#}",
-        run.json
-    );
+    stopped_with(&run, "FuelExhausted");
     assert_eq!(run.step(0)["fuelUsed"], 200_000_000);
     let run = run_beside_a_good_step("call-forever", "wall: 300ms", "TimedOut");
-    assert_eq!(
-        run.step(0)["statusDetail"],
-        "ExecutionTimedOut",
-        "{:#}",
-        run.json
-    );
+    stopped_with(&run, "ExecutionTimedOut");
 }
 
 #[test]
 fn recursion_without_end_overflows_its_own_stack() {
     let run = run_beside_a_good_step("recurse-forever", "fuel: 100000000000", "Failed");
-    assert_eq!(
-        run.step(0)["statusDetail"],
-        "StackOverflow",
-        "{:#}",
-        run.json
-    );
+    stopped_with(&run, "StackOverflow");
 }
 
 #[test]
 fn memory_without_end_is_refused_at_the_limit() {
     let run = run_beside_a_good_step("grow-memory", "memory: 64MiB", "Failed");
-    assert_eq!(
-        run.step(0)["statusDetail"],
-        "MemoryLimitExceeded",
-        "{:#}",
-        run.json
-    );
+    stopped_with(&run, "MemoryLimitExceeded");
     assert!(run.step(0)["peakMemoryBytes"].as_u64().unwrap() <= 64 << 20);
 }
 
 #[test]
 fn output_without_end_is_cut_at_the_limit() {
     let run = run_beside_a_good_step("print-forever", "output: 1MiB", "Failed");
-    assert_eq!(
-        run.step(0)["statusDetail"],
-        "OutputLimitExceeded",
-        "{:#}",
-        run.json
-    );
+    stopped_with(&run, "OutputLimitExceeded");
 }
 
 fn script(script: &str, limits: &str) -> Run {
@@ -137,12 +107,7 @@ fn script(script: &str, limits: &str) -> Run {
 #[test]
 fn a_script_that_prints_forever_is_stopped() {
     let run = script("yes", "output: 1MiB");
-    assert_eq!(
-        run.step(0)["statusDetail"],
-        "OutputLimitExceeded",
-        "{:#}",
-        run.json
-    );
+    stopped_with(&run, "OutputLimitExceeded");
 }
 
 #[test]
@@ -152,12 +117,7 @@ fn a_script_cannot_fill_the_disk() {
         "i=0; while :; do i=$((i+1)); head -c 1000000 /dev/zero > file$i || exit 1; done",
         "disk: 10MiB",
     );
-    assert_eq!(
-        run.step(0)["statusDetail"],
-        "DiskLimitExceeded",
-        "{:#}",
-        run.json
-    );
+    stopped_with(&run, "DiskLimitExceeded");
 }
 
 #[test]
@@ -181,12 +141,7 @@ fn a_script_cannot_use_more_memory_than_its_limit() {
 #[test]
 fn child_cpu_time_is_charged_in_fuel() {
     let run = script("while :; do :; done", "fuel: 5000000000");
-    assert_eq!(
-        run.step(0)["statusDetail"],
-        "FuelExhausted",
-        "{:#}",
-        run.json
-    );
+    stopped_with(&run, "FuelExhausted");
 }
 
 #[test]
