@@ -160,11 +160,7 @@ impl Document {
         {
             match node.scalar_text() {
                 Some(text) => self.description = text,
-                None => problems.push(Diagnostic::error(
-                    "type",
-                    node.position,
-                    format!("`description` is text, not {}", node.kind()),
-                )),
+                None => problems.push(Diagnostic::wrong_type(node, "`description` is text")),
             }
         }
         if let Some(node) = root.get("parameters") {

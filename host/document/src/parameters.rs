@@ -80,11 +80,7 @@ pub(crate) fn read_parameters(
 ) -> Vec<Parameter> {
     let Some(entries) = node.as_map() else {
         if node.value != NodeValue::Null {
-            problems.push(Diagnostic::error(
-                "type",
-                node.position,
-                format!("`parameters` is a mapping, not {}", node.kind()),
-            ));
+            problems.push(Diagnostic::wrong_type(node, "`parameters` is a mapping"));
         }
         return Vec::new();
     };
@@ -136,10 +132,9 @@ fn read_parameter(
         position,
     };
     let Some(entries) = node.as_map() else {
-        problems.push(Diagnostic::error(
-            "type",
-            node.position,
-            format!("the parameter `{name}` is a mapping, not {}", node.kind()),
+        problems.push(Diagnostic::wrong_type(
+            node,
+            format!("the parameter `{name}` is a mapping"),
         ));
         return parameter;
     };
@@ -203,11 +198,7 @@ fn read_parameter(
             "default" => parameter.default = Some(value.to_json()),
             "allowedValues" => match value.as_list() {
                 Some(items) => parameter.allowed_values = items.iter().map(Node::to_json).collect(),
-                None => problems.push(Diagnostic::error(
-                    "type",
-                    value.position,
-                    format!("`allowedValues` is a list, not {}", value.kind()),
-                )),
+                None => problems.push(Diagnostic::wrong_type(value, "`allowedValues` is a list")),
             },
             "allowedPattern" => match text {
                 Some(text) => {

@@ -105,11 +105,7 @@ pub(crate) fn read_main_steps(
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<Step> {
     let Some(items) = node.as_list() else {
-        problems.push(Diagnostic::error(
-            "type",
-            node.position,
-            format!("`mainSteps` is a list, not {}", node.kind()),
-        ));
+        problems.push(Diagnostic::wrong_type(node, "`mainSteps` is a list"));
         return Vec::new();
     };
     if items.is_empty() {
@@ -148,11 +144,7 @@ pub(crate) fn read_main_steps(
 
 fn read_step(node: &Node, version: &str, problems: &mut Vec<Diagnostic>) -> Option<Step> {
     let Some(entries) = node.as_map() else {
-        problems.push(Diagnostic::error(
-            "type",
-            node.position,
-            format!("a step is a mapping, not {}", node.kind()),
-        ));
+        problems.push(Diagnostic::wrong_type(node, "a step is a mapping"));
         return None;
     };
     unknown_fields(entries, STEP, "a step", problems);
@@ -166,11 +158,7 @@ fn read_step(node: &Node, version: &str, problems: &mut Vec<Diagnostic>) -> Opti
             String::new()
         }
         Some(value) => value.as_str().map(str::to_owned).unwrap_or_else(|| {
-            problems.push(Diagnostic::error(
-                "type",
-                value.position,
-                format!("`{key}` is text, not {}", value.kind()),
-            ));
+            problems.push(Diagnostic::wrong_type(value, format!("`{key}` is text")));
             String::new()
         }),
     };
@@ -303,13 +291,9 @@ fn read_inputs(node: Option<&Node>, step: Position, problems: &mut Vec<Diagnosti
         // A reference to a parameter that is a mapping.
         NodeValue::String(text) if text.contains("{{") => vec![node.clone()],
         _ => {
-            problems.push(Diagnostic::error(
-                "type",
-                node.position,
-                format!(
-                    "`inputs` is a mapping or a list of mappings, not {}",
-                    node.kind()
-                ),
+            problems.push(Diagnostic::wrong_type(
+                node,
+                "`inputs` is a mapping or a list of mappings",
             ));
             Vec::new()
         }
@@ -318,11 +302,7 @@ fn read_inputs(node: Option<&Node>, step: Position, problems: &mut Vec<Diagnosti
 
 pub(crate) fn read_runtime_config(node: &Node, problems: &mut Vec<Diagnostic>) -> Vec<Step> {
     let Some(entries) = node.as_map() else {
-        problems.push(Diagnostic::error(
-            "type",
-            node.position,
-            format!("`runtimeConfig` is a mapping, not {}", node.kind()),
-        ));
+        problems.push(Diagnostic::wrong_type(node, "`runtimeConfig` is a mapping"));
         return Vec::new();
     };
     if entries.is_empty() {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::node::Node;
+
 /// A place in a file; both count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Position {
@@ -56,6 +58,12 @@ impl Diagnostic {
             severity: Severity::Warning,
             ..Self::error(code, position, message)
         }
+    }
+
+    /// An error: a node is of another kind than the rule says, such as "a step is a mapping".
+    pub fn wrong_type(node: &Node, rule: impl fmt::Display) -> Self {
+        let message = format!("{rule}, not {}", node.kind());
+        Self::error("type", node.position, message)
     }
 
     /// Adds what to do.
