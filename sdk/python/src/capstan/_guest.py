@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _io
 import builtins
 import importlib
 import io
@@ -32,6 +33,7 @@ from .errors import Cancelled, Denied, Failure, HostError, InvalidCall, LimitExc
 
 _U32, _U64, _S32 = (1 << 32) - 1, (1 << 64) - 1, (1 << 31) - 1
 
+_OWN = __file__.rsplit("/", 1)[0] + "/"
 _WANTS = {
     "process": "a Program",
     "files": "Files",
@@ -302,7 +304,24 @@ def _close_files() -> None:
         for name in _OF_FILES:
             if hasattr(module, name):
                 setattr(module, name, refused)
-    builtins.open = io.open = refused  # type: ignore[assignment]
+    for module in (io, _io):
+        module.open = module.open_code = module.FileIO = refused  # type: ignore[assignment]
+    builtins.open = refused  # type: ignore[assignment]
+
+
+class _LateImports:
+    """The last word on imports: the files of modules are there while the component is built, and never again."""
+
+    @staticmethod
+    def find_spec(name: str, *_: Any) -> NoReturn:
+        raise ModuleNotFoundError(
+            f"the module {name} is not in the component: import it at the top of the action's module", name=name
+        )
+
+
+def _close_imports() -> None:
+    sys.meta_path[:] = [one for one in sys.meta_path if one.__name__ in ("BuiltinImporter", "FrozenImporter")]
+    sys.meta_path.append(_LateImports)
 
 
 def _close_sockets() -> None:
@@ -328,6 +347,10 @@ def prepare(component: Component, modules: list[str]) -> None:
     _has_files = bool(component.capabilities.get("files"))
     _host.install(GuestHost())
     remember_source(*modules)
+    try:
+        raise KeyError("to import now what tracebacks need")
+    except KeyError as error:
+        traceback.print_exception(error, file=io.StringIO())
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(step.LogHandler())
@@ -340,6 +363,7 @@ def _begin() -> None:
     random.seed()
     if not _ready:
         _ready = True
+        _close_imports()
         _close_sockets()
         if not _has_files:
             _close_files()
@@ -348,7 +372,10 @@ def _begin() -> None:
 def _failure(error: BaseException) -> Err:
     found = as_failure(error)
     if found is not error:
-        traceback.print_exception(error, file=sys.stderr)
+        shown = error.__traceback__
+        while shown and shown.tb_next and shown.tb_frame.f_code.co_filename.startswith(_OWN):
+            shown = shown.tb_next
+        traceback.print_exception(type(error), error, shown, file=sys.stderr)
     try:
         detail = None if found.detail is None else json.dumps(found.detail, default=str)
     except (TypeError, ValueError):
