@@ -150,10 +150,13 @@ def _fields(kind: type) -> list[_Field]:
     result = []
     if _is_typed_dict(kind):
         for name, hint in hints.items():
+            # The marks of the hint itself: `__required_keys__` does not see them in modules with postponed annotations.
+            required = name in kind.__required_keys__
             while typing.get_origin(hint) in (typing.Required, typing.NotRequired):
+                required = typing.get_origin(hint) is typing.Required
                 hint = typing.get_args(hint)[0]
             given = _extra(hint)
-            result.append(_Field(name, given.name if given and given.name else name, hint, name in kind.__required_keys__))
+            result.append(_Field(name, given.name if given and given.name else name, hint, required))
         return result
     for one in dataclasses.fields(kind):
         if not one.init:
