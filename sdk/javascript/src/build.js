@@ -36,7 +36,9 @@ export function witFolder() {
 }
 
 async function bundle(options, source) {
-  const { build: esbuild } = await import("esbuild");
+  const { build: esbuild } = await import("esbuild").catch((error) => {
+    throw new BuildError(`esbuild is missing or broken (${error.message}): npm install in the folder of the project, or of capstan-sdk`);
+  });
   try {
     return await esbuild({
       bundle: true,

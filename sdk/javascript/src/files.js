@@ -1,5 +1,5 @@
 import { LimitExceeded, NotFound } from "./errors.js";
-import { bytes, call, host, joined, text } from "./host.js";
+import { bytes, call, host, joined, release, text } from "./host.js";
 
 const most = 16 << 20;
 
@@ -21,10 +21,12 @@ class Writer {
 
   commit() {
     call(() => this.#inner.commit());
+    release(this.#inner);
   }
 
   discard() {
     this.#inner.discard();
+    release(this.#inner);
   }
 }
 

@@ -45,6 +45,12 @@ export function call(function_) {
   }
 }
 
+/** Gives a handle of the host back; those of a long loop would be too many otherwise. */
+export function release(handle) {
+  const dispose = handle?.[Symbol.dispose ?? Symbol.for("dispose")] ?? handle?.[Symbol.for("dispose")];
+  dispose?.call(handle);
+}
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 

@@ -1,5 +1,5 @@
 import { Failure, LimitExceeded } from "./errors.js";
-import { bytes, call, host, joined, text } from "./host.js";
+import { bytes, call, host, joined, release, text } from "./host.js";
 
 const most = 16 << 20;
 
@@ -33,6 +33,7 @@ class Headers {
 class Response {
   #inner;
   #content;
+  #ended = false;
 
   constructor(inner) {
     this.#inner = inner;
@@ -46,10 +47,14 @@ class Response {
   }
 
   *chunks(size = 65536) {
-    for (;;) {
+    while (!this.#ended) {
       const part = call(() => this.#inner.read(size));
-      if (part.length === 0) return;
-      yield part;
+      if (part.length > 0) {
+        yield part;
+      } else {
+        this.#ended = true;
+        release(this.#inner);
+      }
     }
   }
 

@@ -1,5 +1,5 @@
 import { Cancelled, Failure, LimitExceeded, TimedOut } from "./errors.js";
-import { bytes, call, host, joined, text } from "./host.js";
+import { bytes, call, host, joined, release, text } from "./host.js";
 import { SecretRef } from "./secrets.js";
 
 const targets = { inherit: "step", pipe: "capture", ignore: "discard", tee: "both" };
@@ -36,6 +36,7 @@ class Child {
   wait() {
     if (this.#end) return this.#end;
     const [{ tag, val }, used] = call(() => this.#inner.wait());
+    release(this.#inner);
     const program = this.#program;
     const usage = {
       wallMillis: Number(used.wallMillis),
