@@ -84,7 +84,9 @@ function outcomeOf(value) {
     return { tag: "suspended", val: { state: bytes(JSON.stringify(value.state ?? null)), wake, reason: String(value.reason) } };
   }
   const status = statuses.includes(value.status) ? { tag: value.status } : { tag: "other", val: String(value.status) };
-  const outputs = value.outputs === undefined || value.outputs === null ? undefined : JSON.stringify(value.outputs);
+  // Half a surrogate pair is no text anywhere else.
+  const whole = (_, one) => (typeof one === "string" ? one.toWellFormed() : one);
+  const outputs = value.outputs === undefined || value.outputs === null ? undefined : JSON.stringify(value.outputs, whole);
   return { tag: "done", val: { status, exitCode: value.exitCode | 0, outputs } };
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import linecache
+import os
 import re
 import traceback
 import typing
@@ -300,12 +301,13 @@ def as_failure(error: BaseException) -> Failure:
     if isinstance(error, Failure):
         return error
     own = __file__.rsplit("/", 1)[0]
+    library = os.__file__.rsplit("/", 1)[0]
     frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(own)]
     where = ""
     if frames:
         last = frames[-1]
         for one in reversed(frames):
-            if "/python3" not in one.filename:
+            if not one.filename.startswith(library):
                 last = one
                 break
         line = f": {last.line}" if last.line else ""

@@ -87,6 +87,11 @@ def _raise(error: Any) -> NoReturn:
     raise HostError(str(value if value is not None else name))
 
 
+def _text(value: Any) -> str:
+    """Text that is sure to be UTF-8: half a surrogate pair would end in a trap."""
+    return str(value).encode("utf-8", "replace").decode()
+
+
 def _call(function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
@@ -171,10 +176,10 @@ class GuestHost:
         _step.write(host_types.OutputStream[stream.upper()], data)
 
     def progress(self, done: int, total: int | None, note: str) -> None:
-        _step.progress(min(done, _U64), None if total is None else min(total, _U64), note)
+        _step.progress(min(done, _U64), None if total is None else min(total, _U64), _text(note))
 
     def log(self, level: str, message: str, fields: str | None) -> None:
-        _step.log(host_types.Level[level.upper()], message, fields)
+        _step.log(host_types.Level[level.upper()], _text(message), fields)
 
     def cancelled(self) -> bool:
         return _step.cancelled()
@@ -386,7 +391,7 @@ def _failure(error: BaseException) -> Err:
         "denied": wit.FailureKind_Denied,
         "cancelled": wit.FailureKind_Cancelled,
     }.get(found.kind, wit.FailureKind_Failed)
-    return Err(wit.Failure(kind(), str(found), detail))
+    return Err(wit.Failure(kind(), _text(found), detail))
 
 
 def _guarded(function: Callable[[], Any]) -> Any:
@@ -451,7 +456,7 @@ def _outcome(value: Any) -> Any:
             wake = wit.Wake_Either((at, list(found.signals)))
         else:
             wake = wit.Wake_At(at)
-        return wit.Outcome_Suspended(wit.Suspension(state_text(found.state), wake, str(found.reason)))
+        return wit.Outcome_Suspended(wit.Suspension(state_text(found.state), wake, _text(found.reason)))
     status = {
         "success": wit.Status_Success,
         "failed": wit.Status_Failed,
@@ -459,7 +464,7 @@ def _outcome(value: Any) -> Any:
         "cancelled": wit.Status_Cancelled,
         "skipped": wit.Status_Skipped,
     }.get(found.status)
-    outputs = None if found.outputs is None else json.dumps(found.outputs, ensure_ascii=False)
+    outputs = None if found.outputs is None else _text(json.dumps(found.outputs, ensure_ascii=False))
     code = max(-_S32, min(int(found.exit_code), _S32))
     return wit.Outcome_Done(wit.Result(status() if status else wit.Status_Other(str(found.status)), code, outputs))
 
@@ -500,7 +505,14 @@ class CollectorExport:
         def collect() -> Any:
             inventory = importlib.import_module("wit_world.imports.capstan_inventory_types_0_1_0")
             found = items_of(_the_component().call(_context(context), settings))
-            return [inventory.Item(one.type_name, one.schema_version, one.entries()) for one in found]
+            return [
+                inventory.Item(
+                    _text(one.type_name),
+                    one.schema_version,
+                    [[(_text(key), _text(value)) for key, value in entry] for entry in one.entries()],
+                )
+                for one in found
+            ]
 
         try:
             result = _guarded(collect)
