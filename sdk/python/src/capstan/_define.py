@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import linecache
-import os
 import re
 import traceback
 import typing
@@ -301,7 +300,7 @@ def as_failure(error: BaseException) -> Failure:
     if isinstance(error, Failure):
         return error
     own = __file__.rsplit("/", 1)[0]
-    library = os.__file__.rsplit("/", 1)[0]
+    library = inspect.__file__.rsplit("/", 1)[0]
     frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(own)]
     where = ""
     if frames:
