@@ -174,4 +174,6 @@ fn a_component_that_was_granted_nothing_gets_refusals_as_values() {
         .success();
     let denials = run.step(0)["denials"].as_array().unwrap();
     assert!(denials.len() >= 3, "{:#}", run.json);
+    // Only what was refused is told as such.
+    assert!(!run.json.to_string().contains("append"), "{:#}", run.json);
 }

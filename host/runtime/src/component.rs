@@ -127,7 +127,9 @@ fn requested(import: &str, manifest: &Manifest) -> bool {
     let capabilities = &manifest.capabilities;
     match import.split('@').next().unwrap_or(import) {
         "capstan:host/process" => !capabilities.programs.is_empty(),
-        "capstan:host/http" => !capabilities.hosts.is_empty(),
+        // A request that the host signs goes to a host that the policy alone may name.
+        "capstan:host/http" => !capabilities.hosts.is_empty() || !capabilities.signing.is_empty(),
+        "capstan:host/files" => !capabilities.files.is_empty(),
         "capstan:host/secrets" => !capabilities.secrets.is_empty(),
         "wasi:http/types" | "wasi:http/outgoing-handler" => !capabilities.hosts.is_empty(),
         "capstan:host/parameters" => !capabilities.parameters.is_empty(),

@@ -21,7 +21,7 @@ fn refused<T>(what: &str, result: Result<T, Error>) -> Result<(), Failure> {
 }
 
 impl Action for DeniedCalls {
-    fn start(_: &Context, _: Value) -> Result<Outcome, Failure> {
+    fn start(context: &Context, _: Value) -> Result<Outcome, Failure> {
         refused("read", files::read("/etc/passwd", 0, 10))?;
         refused("list", files::list_directory("/"))?;
         refused("write", files::write("/etc/capstan-test", 0o600, b"x"))?;
@@ -33,6 +33,13 @@ impl Action for DeniedCalls {
         )?;
         refused("parameter", parameters::get("/app/secret"))?;
         refused("document", control::get_document("Other-Document"))?;
+        // What may be written may be added to.
+        let log = format!("{}/log", context.work_directory);
+        files::append(&log, b"one ")?;
+        files::append(&log, b"two")?;
+        if files::read(&log, 0, 10)? != b"one two" {
+            return Err(Failure::failed("what was added is not there"));
+        }
         if std::env::vars().next().is_some() || std::env::args().len() > 1 {
             return Err(Failure::failed("there is an environment"));
         }

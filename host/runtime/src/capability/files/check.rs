@@ -11,17 +11,17 @@ use crate::bindings::capstan::host::types::Error;
 use crate::capability::io as io_error;
 use crate::shared::StepShared;
 
+/// Why a path cannot be used.
+enum Trouble {
+    /// The grant does not hold it: as it was passed, or where it leads.
+    Refused(String),
+    Other(Error),
+}
+
 /// Asks the grant for a path and for where its links lead; the answer has no links in it.
-pub(super) fn check(shared: &StepShared, path: &str, access: FileAccess) -> Result<PathBuf, Error> {
-    let refuse = |target: &str| {
-        let word = serde_json::to_value(access)
-            .ok()
-            .and_then(|value| value.as_str().map(str::to_owned))
-            .unwrap_or_default();
-        shared.deny("files", target, grant(target, &format!("[{word}]")))
-    };
+fn look(shared: &StepShared, path: &str, access: FileAccess) -> Result<PathBuf, Trouble> {
     if !shared.component.allows_file(path, access) {
-        return Err(refuse(path));
+        return Err(Trouble::Refused(path.to_owned()));
     }
     let given = Path::new(path);
     // What does not exist yet is where its folder is.
@@ -33,24 +33,44 @@ pub(super) fn check(shared: &StepShared, path: &str, access: FileAccess) -> Resu
                 .map_or_else(|| parent.clone(), |name| parent.join(name))
         })
     });
-    let real = real.map_err(|error| io_error(&error, path))?;
+    let real = real.map_err(|error| Trouble::Other(io_error(&error, path)))?;
     match real.to_str() {
         Some(text) if shared.component.allows_file(text, access) => Ok(real),
-        Some(text) => Err(refuse(text)),
-        None => Err(Error::Invalid(format!(
+        Some(text) => Err(Trouble::Refused(text.to_owned())),
+        None => Err(Trouble::Other(Error::Invalid(format!(
             "{path} leads to a name that is not UTF-8"
-        ))),
+        )))),
     }
 }
 
-/// The same with either right: what the first one's refusal says is told.
+/// Writes a refusal down.
+fn tell(shared: &StepShared, trouble: Trouble, access: FileAccess) -> Error {
+    match trouble {
+        Trouble::Refused(target) => {
+            let word = serde_json::to_value(access)
+                .ok()
+                .and_then(|value| value.as_str().map(str::to_owned))
+                .unwrap_or_default();
+            shared.deny("files", &target, grant(&target, &format!("[{word}]")))
+        }
+        Trouble::Other(error) => error,
+    }
+}
+
+/// The path without links, if the grant holds it; a refusal is written down.
+pub(super) fn check(shared: &StepShared, path: &str, access: FileAccess) -> Result<PathBuf, Error> {
+    look(shared, path, access).map_err(|trouble| tell(shared, trouble, access))
+}
+
+/// The same with either right. Only when both are missing is there a refusal: that of the first.
 pub(super) fn check_either(
     shared: &StepShared,
     path: &str,
     first: FileAccess,
     second: FileAccess,
 ) -> Result<PathBuf, Error> {
-    check(shared, path, first).or_else(|denied| check(shared, path, second).map_err(|_| denied))
+    look(shared, path, first)
+        .or_else(|trouble| look(shared, path, second).map_err(|_| tell(shared, trouble, first)))
 }
 
 /// The lines of a policy that would allow it.
