@@ -274,6 +274,33 @@ fn wait_for(path: &Path) {
 }
 
 #[test]
+fn what_is_granted_beside_a_single_file_and_the_state_below_its_folder_stay_in_reach() {
+    if skips_without_root("a file of the system's") {
+        return;
+    }
+    let machine = Machine::new();
+    let (single, data) = (machine.path("single"), machine.path("closed/data"));
+    std::fs::create_dir_all(&data).unwrap();
+    let grants = format!(
+        "files: [{{ path: {}, access: read-write }}, {{ path: {}, access: read-write }}]",
+        single.display(),
+        data.display()
+    );
+    let policy = policy(&machine, "", &grants);
+    let script = format!(
+        "echo one > {}; echo two > {}/new; ls {}",
+        single.display(),
+        data.display(),
+        machine.state().display()
+    );
+    let run = machine.shell(&script, &["--policy", &policy]);
+    assert_eq!(std::fs::read_to_string(&single).unwrap(), "one\n");
+    assert_eq!(std::fs::read_to_string(data.join("new")).unwrap(), "two\n");
+    // The state is where the worker finds it, and not for programs.
+    run.expect(1, "Failed");
+}
+
+#[test]
 fn a_neighbour_that_is_made_later_is_not_beside_a_single_file() {
     if skips_without_root("a file of the system's") {
         return;

@@ -128,7 +128,14 @@ pub(crate) fn enter(layout: &Layout<'_>) -> Result<Vec<Overlay>, SandboxError> {
         };
         kept.push((real.clone(), open_tree(&real)?));
     }
-    let overlays = overlay::plan(layout.grant, layout.overlays)?;
+    let paths: Vec<&Path> = kept.iter().map(|(path, _)| path.as_path()).collect();
+    let overlays = overlay::plan(layout.grant, layout.overlays, &paths)?;
+    // An overlay covers what was kept below its folder, which goes on top of it once more.
+    let covered: Vec<(&Path, OwnedFd)> = paths
+        .iter()
+        .filter(|path| overlays.iter().any(|overlay| overlay.covers(path)))
+        .map(|path| Ok((*path, open_tree(path)?)))
+        .collect::<Result<_, SandboxError>>()?;
     let temporary = open_tree(layout.private_tmp)?;
     let temporary_again = open_tree(layout.private_tmp)?;
 
@@ -159,6 +166,9 @@ pub(crate) fn enter(layout: &Layout<'_>) -> Result<Vec<Overlay>, SandboxError> {
         .into_iter()
         .map(Planned::mount)
         .collect::<Result<Vec<_>, _>>()?;
+    for (path, tree) in &covered {
+        move_to(tree, path)?;
+    }
     if layout.proc {
         // Some containers forbid it; then the old one stays, which Landlock closes. Read-only, because the modes
         // of its files are the same in every /proc.

@@ -73,8 +73,13 @@ pub(crate) fn is_single(rule: &FileRule) -> bool {
             .is_some_and(|parent| parent != Path::new("/") && parent.is_dir())
 }
 
-/// Looks at the real folders before anything is mounted. `base` is for what programs write.
-pub(crate) fn plan(grant: &Grant, base: &Path) -> Result<Vec<Planned>, SandboxError> {
+/// Looks at the real folders before anything is mounted. `base` is for what programs write; `kept` are paths that will
+/// be mounted on top.
+pub(crate) fn plan(
+    grant: &Grant,
+    base: &Path,
+    kept: &[&Path],
+) -> Result<Vec<Planned>, SandboxError> {
     let mut folders: BTreeMap<PathBuf, BTreeSet<OsString>> = BTreeMap::new();
     for rule in grant.files.iter().filter(|rule| is_single(rule)) {
         let path = Path::new(&rule.path);
@@ -124,11 +129,16 @@ pub(crate) fn plan(grant: &Grant, base: &Path) -> Result<Vec<Planned>, SandboxEr
             }
             let readable = check.allows_file(&path.to_string_lossy(), FileAccess::Read);
             let source = match (readable, path.is_dir()) {
-                (true, _) => &path,
-                (false, true) => &empty,
-                (false, false) => &nothing,
+                (true, _) => path.clone(),
+                (false, true) => {
+                    let places = kept
+                        .iter()
+                        .filter_map(|kept| Some((*kept, kept.strip_prefix(&path).ok()?)));
+                    empty_with(&empty, &name, places).map_err(failed)?
+                }
+                (false, false) => nothing.clone(),
             };
-            let tree = mount::open_tree(source)?;
+            let tree = mount::open_tree(&source)?;
             mount::make_tree_read_only(&tree)?;
             neighbours.push((path, tree));
         }
@@ -154,6 +164,26 @@ pub(crate) fn plan(grant: &Grant, base: &Path) -> Result<Vec<Planned>, SandboxEr
     Ok(list)
 }
 
+/// A folder with nothing in it but the places that paths are mounted on, by their names from there.
+fn empty_with<'a>(
+    empty: &Path,
+    name: &OsStr,
+    places: impl Iterator<Item = (&'a Path, &'a Path)>,
+) -> io::Result<PathBuf> {
+    let own = empty.join(name);
+    fs::create_dir(&own)?;
+    for (path, place) in places {
+        let place = own.join(place);
+        if path.is_dir() {
+            fs::create_dir_all(place)?;
+        } else {
+            fs::create_dir_all(place.parent().unwrap_or(&own))?;
+            File::create(place)?;
+        }
+    }
+    Ok(own)
+}
+
 /// A folder that no earlier worker of the run has used: each starts from the real files.
 fn own_folder(base: &Path, number: usize) -> io::Result<PathBuf> {
     let mut name = number.to_string();
@@ -167,6 +197,11 @@ fn own_folder(base: &Path, number: usize) -> io::Result<PathBuf> {
 }
 
 impl Planned {
+    /// Whether the overlay will be on top of this path.
+    pub(crate) fn covers(&self, path: &Path) -> bool {
+        path.starts_with(&self.overlay.folder)
+    }
+
     /// Covers the folder.
     pub(crate) fn mount(self) -> Result<Overlay, SandboxError> {
         let folder = &self.overlay.folder;
