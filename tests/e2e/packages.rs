@@ -2,13 +2,15 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use zip::write::SimpleFileOptions;
 
-use crate::support::{HttpResponse, HttpServer, Machine, Run, skips_without, skips_without_root};
+use crate::support::{
+    HttpResponse, HttpServer, Machine, Run, sh, skips_without, skips_without_root,
+};
 
 fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
@@ -288,16 +290,7 @@ fn a_system_package_is_installed_and_removed() {
         echo "deb [trusted=yes] file:$PWD/repo ./" > root/etc/apt/sources.list
         printf 'Dir "%s/root";\nDir::State::status "%s/root/var/lib/dpkg/status";\nDPkg::Options { "--root=%s/root"; "--force-script-chrootless"; "--log=%s/root/var/log/dpkg.log"; };\n' "$PWD" "$PWD" "$PWD" "$PWD" > apt.conf
         APT_CONFIG=$PWD/apt.conf apt-get -q update >/dev/null"#;
-    let made = Command::new("sh")
-        .args(["-c", script])
-        .current_dir(machine.path(""))
-        .output()
-        .unwrap();
-    assert!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
+    sh(&machine.path(""), script);
     let policy = format!(
         "version: 1\nrules:\n  - id: packages\n    grants:\n      environment: [APT_CONFIG, DPKG_ADMINDIR]\n      files:\n        - {{ path: {root}, access: read-write }}\n        \
          - {{ path: {repo}, access: read-only }}\n        - {{ path: {conf}, access: read }}\n",

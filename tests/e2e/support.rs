@@ -141,6 +141,23 @@ pub fn shell_document(script: &str) -> String {
     .to_string()
 }
 
+/// Prepares something with a script, with this folder as the current one and as home, and returns what it printed.
+#[track_caller]
+pub fn sh(folder: &Path, script: &str) -> String {
+    let output = Command::new("sh")
+        .args(["-ec", script])
+        .current_dir(folder)
+        .env("HOME", folder)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 /// Puts a secure parameter.
 pub fn put_secret(machine: &Machine, name: &str, value: &str) {
     let put = machine.capstan([

@@ -1,11 +1,9 @@
 //! From GitHub and from Git.
 
-use std::process::Command;
-
 use serde_json::json;
 
 use super::{fetch, fetch_to, names};
-use crate::support::{HttpResponse, HttpServer, Machine, has, put_secret};
+use crate::support::{HttpResponse, HttpServer, Machine, has, put_secret, sh};
 
 #[test]
 fn a_folder_comes_from_github() {
@@ -100,17 +98,7 @@ fn a_repository_is_cloned_with_git() {
         echo two > file; git commit -qam two; git checkout -q -b next; echo three > file; git commit -qam three; \
         git checkout -q main; git update-server-info";
     std::fs::create_dir_all(&origin).unwrap();
-    let made = Command::new("sh")
-        .args(["-c", script])
-        .current_dir(&origin)
-        .env("HOME", machine.path(""))
-        .output()
-        .unwrap();
-    assert!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
+    sh(&origin, script);
     let first = std::fs::read_to_string(machine.path("first")).unwrap();
     let files = origin.join(".git");
     let server = HttpServer::start(move |request| {

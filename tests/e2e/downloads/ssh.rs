@@ -1,28 +1,13 @@
 //! `aws:downloadContent` from a repository over ssh, from a server of OpenSSH on loopback.
 
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Machine, Run, put_secret, skips_without};
-
-fn sh(folder: &Path, script: &str) -> String {
-    let output = Command::new("sh")
-        .args(["-ec", script])
-        .current_dir(folder)
-        .env("HOME", folder)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
+use crate::support::{Machine, Run, put_secret, sh, skips_without};
 
 /// An ssh server for the user of the tests, with a key that it takes.
 struct Server {

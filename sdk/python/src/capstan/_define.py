@@ -225,6 +225,25 @@ def declared() -> list[Component]:
     return _declared
 
 
+def _check_names(names: Sequence[str], what: str, example: str) -> None:
+    if not names:
+        raise DefinitionError(f"{what} needs a name: {example}")
+    for name in names:
+        if ":" not in name:
+            raise DefinitionError(f"the name of {what} has a namespace, as in acme:{name}")
+
+
+def _declaring(kind: Callable[..., Any], *how: Any) -> Callable[[Callable[..., Any]], Any]:
+    """The decorator that makes a function a component of this kind."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        made = kind(function, *how)
+        _declared.append(made)
+        return made
+
+    return decorate
+
+
 def action(
     *names: str,
     version: str,
@@ -240,18 +259,8 @@ def action(
     dataclass, a mapping or None; or a `Result`; or what `suspend` made. The description is the docstring's first paragraph.
     `children` is what programs may do beyond the action itself: `same` for no more, `any` for all that the policy grants.
     """
-    for name in names:
-        if ":" not in name:
-            raise DefinitionError(f"an action's name has a namespace, as in acme:{name}")
-    if not names:
-        raise DefinitionError("an action needs a name: @action('acme:rotateLogs', version='0.1.0')")
-
-    def decorate(function: Callable[..., Any]) -> Action:
-        made = Action(function, names, version, description, capabilities, children, platforms, limits)
-        _declared.append(made)
-        return made
-
-    return decorate
+    _check_names(names, "an action", "@action('acme:rotateLogs', version='0.1.0')")
+    return _declaring(Action, names, version, description, capabilities, children, platforms, limits)
 
 
 def collector(
@@ -267,15 +276,8 @@ def collector(
 
     It takes the context and the settings, as the inputs of an action, and returns one `Item` or several.
     """
-    if not names:
-        raise DefinitionError("a collector needs a name: @collector('acme:applicationConfig', version='0.1.0')")
-
-    def decorate(function: Callable[..., Any]) -> Collector:
-        made = Collector(function, names, version, description, capabilities, children, platforms, limits)
-        _declared.append(made)
-        return made
-
-    return decorate
+    _check_names(names, "a collector", "@collector('acme:applicationConfig', version='0.1.0')")
+    return _declaring(Collector, names, version, description, capabilities, children, platforms, limits)
 
 
 def state_text(state: Any) -> bytes:

@@ -258,14 +258,18 @@ class _Surgery:
                     raise ComponentError(f"the import {name} cannot be removed: it is no interface by itself")
                 self.gone_instances.add(self.instances)
                 self.out.append(self.FILLER_INSTANCE)
-            if sort == _INSTANCES:
-                self.instances += 1
-            elif sort == _TYPES:
-                self.types += 1
-            elif sort == _FUNC:
-                self.functions += 1
+            self._count(sort)
         if not self._unwanted_import(body):
             self.out.append(_section(_IMPORT, body))
+
+    def _count(self, sort: int) -> None:
+        """One more definition in the index space of its sort."""
+        if sort == _INSTANCES:
+            self.instances += 1
+        elif sort == _TYPES:
+            self.types += 1
+        elif sort == _FUNC:
+            self.functions += 1
 
     def _aliases(self, body: bytes) -> None:
         reader = _Reader(body)
@@ -294,13 +298,8 @@ class _Surgery:
                     raise ComponentError("an interface to be removed exports more than functions and types")
             elif kind == 1:
                 item = body[start : kind_at + 1] + _leb(index + 1) + body[rest : reader.at]
-            if sort == _FUNC:
-                self.functions += 1
-            elif sort == _TYPES:
-                self.types += 1
-            elif sort == _INSTANCES:
-                self.instances += 1
-            elif sort == _CORE and core_sort == 0:
+            self._count(sort)
+            if sort == _CORE and core_sort == 0:
                 self.core_functions += 1
             self.out.append(_section(_ALIAS, b"\x01" + item))
 
