@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for watched in [
         "plugins",
         "sdk/rust/src",
+        "sdk/rust/macros/src",
         "wit",
         "Cargo.toml",
         "host/cli/build.rs",

@@ -5,36 +5,56 @@ mod package;
 mod repository;
 mod system;
 
-use capstan_sdk::{
-    Action, Context, Error, Event, Failure, FailureKind, Outcome, Value, input, parameters,
-    serde_json, text_input,
-};
+use capstan_sdk::{Context, Error, Failure, Outcome, Step, Value, action, parameters, serde_json};
+use serde::Deserialize;
 
-use package::Wanted;
+use package::{Plan, Wanted};
 
-struct ConfigurePackage;
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Inputs {
+    name: Option<String>,
+    action: Option<Action>,
+    version: Option<String>,
+    installation_type: Option<InstallationType>,
+    /// A mapping, or JSON text of one.
+    #[serde(default)]
+    additional_arguments: Value,
+    repository: Option<String>,
+    source: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Deserialize)]
+enum Action {
+    Install,
+    Uninstall,
+}
+
+#[derive(Clone, Copy, PartialEq, Deserialize)]
+enum InstallationType {
+    #[serde(rename = "Uninstall and reinstall")]
+    Reinstall,
+    #[serde(rename = "In-place update")]
+    InPlace,
+}
 
 /// Where the node's own repository is named.
 const REPOSITORY_PARAMETER: &str = "/capstan/packages/repository";
 /// Packages of the machine's own package manager.
 const SYSTEM: &str = "system";
 
-impl Action for ConfigurePackage {
-    fn start(context: &Context, inputs: Value) -> Result<Outcome, Failure> {
-        let wanted = wanted(&inputs)?;
-        let repository = match text_input(&inputs, "repository")? {
-            Some(repository) if !repository.is_empty() => repository,
-            _ => repository_of_node()?,
-        };
-        if repository == SYSTEM {
-            system::configure(&wanted)
-        } else {
-            package::configure(context, &wanted, &repository)
-        }
-    }
-
-    fn resume(context: &Context, state: Vec<u8>, _: Event) -> Result<Outcome, Failure> {
-        package::resume(context, &state)
+#[action(manifest = "../manifest.json", resume = package::resume)]
+fn configure(context: &Context, mut inputs: Inputs) -> Result<Step<Plan, Outcome>, Failure> {
+    let repository = inputs.repository.take();
+    let wanted = wanted(inputs)?;
+    let repository = match repository {
+        Some(repository) => repository,
+        None => repository_of_node()?,
+    };
+    if repository == SYSTEM {
+        system::configure(&wanted).map(Step::Done)
+    } else {
+        package::configure(context, &wanted, &repository)
     }
 }
 
@@ -51,28 +71,24 @@ fn repository_of_node() -> Result<String, Failure> {
             "the parameter {REPOSITORY_PARAMETER} is a list; it names one repository"
         ))),
         Err(Error::NotFound(_)) => Ok(SYSTEM.to_owned()),
-        Err(Error::Denied(denial)) => Err(Failure {
-            kind: FailureKind::Denied,
-            message: format!(
-                "this node has a repository of its own in the parameter {REPOSITORY_PARAMETER}, which is not granted to this step; a policy grants it with {}, and the input `repository: {SYSTEM}` asks for the system's packages",
-                denial.hint
-            ),
-        }),
+        Err(Error::Denied(denial)) => Err(Failure::denied(format!(
+            "this node has a repository of its own in the parameter {REPOSITORY_PARAMETER}, which is not granted to this step; a policy grants it with {}, and the input `repository: {SYSTEM}` asks for the system's packages",
+            denial.hint
+        ))),
         Err(error) => Err(error.into()),
     }
 }
 
-fn wanted(inputs: &Value) -> Result<Wanted, Failure> {
-    let text = |key: &str| -> Result<_, Failure> {
-        Ok(text_input(inputs, key)?.filter(|text| !text.is_empty()))
-    };
-    let name = text("name")?.ok_or_else(|| Failure::invalid("the step has no name"))?;
+fn wanted(inputs: Inputs) -> Result<Wanted, Failure> {
+    let name = inputs
+        .name
+        .ok_or_else(|| Failure::invalid("the step has no name"))?;
     // `arn:aws:ssm:REGION:ACCOUNT:package/NAME` names the same as NAME.
     let name = match name.strip_prefix("arn:") {
         Some(arn) => arn.rsplit('/').next().unwrap_or(arn).to_owned(),
         None => name,
     };
-    let version = text("version")?.filter(|version| version != "latest");
+    let version = inputs.version.filter(|version| version != "latest");
     for (what, word) in [("name", Some(&name)), ("version", version.as_ref())] {
         if let Some(word) = word
             && !is_word(word)
@@ -82,26 +98,10 @@ fn wanted(inputs: &Value) -> Result<Wanted, Failure> {
             )));
         }
     }
-    let uninstall = match text("action")?.as_deref() {
-        Some("Install") => false,
-        Some("Uninstall") => true,
-        Some(other) => {
-            return Err(Failure::invalid(format!(
-                "there is no action {other}; there are Install and Uninstall, written just so"
-            )));
-        }
-        None => return Err(Failure::invalid("the step has no action")),
-    };
-    let in_place = match text("installationType")?.as_deref() {
-        None | Some("Uninstall and reinstall") => false,
-        Some("In-place update") => true,
-        Some(other) => {
-            return Err(Failure::invalid(format!(
-                "there is no installationType {other}; there are `Uninstall and reinstall` and `In-place update`"
-            )));
-        }
-    };
-    if text("source")?.is_some() {
+    let action = inputs
+        .action
+        .ok_or_else(|| Failure::invalid("the step has no action"))?;
+    if inputs.source.is_some() {
         return Err(Failure::invalid(
             "source is not supported and must be empty; repository says where packages are",
         ));
@@ -109,9 +109,9 @@ fn wanted(inputs: &Value) -> Result<Wanted, Failure> {
     Ok(Wanted {
         name,
         version,
-        uninstall,
-        in_place,
-        arguments: arguments(inputs)?,
+        uninstall: action == Action::Uninstall,
+        in_place: inputs.installation_type == Some(InstallationType::InPlace),
+        arguments: arguments(inputs.additional_arguments)?,
     })
 }
 
@@ -123,14 +123,14 @@ fn is_word(word: &str) -> bool {
 }
 
 /// `additionalArguments`: a mapping, or JSON text of one.
-fn arguments(inputs: &Value) -> Result<Vec<(String, String)>, Failure> {
-    let value = match input(inputs, "additionalArguments") {
-        None => return Ok(Vec::new()),
-        Some(Value::String(text)) if text.trim().is_empty() => return Ok(Vec::new()),
-        Some(Value::String(text)) => serde_json::from_str(text).map_err(|error| {
+fn arguments(given: Value) -> Result<Vec<(String, String)>, Failure> {
+    let value = match given {
+        Value::Null => return Ok(Vec::new()),
+        Value::String(text) if text.trim().is_empty() => return Ok(Vec::new()),
+        Value::String(text) => serde_json::from_str(&text).map_err(|error| {
             Failure::invalid(format!("additionalArguments is not JSON: {error}"))
         })?,
-        Some(value) => value.clone(),
+        value => value,
     };
     let Value::Object(map) = value else {
         return Err(Failure::invalid("additionalArguments is a mapping"));
@@ -151,13 +151,15 @@ fn arguments(inputs: &Value) -> Result<Vec<(String, String)>, Failure> {
         .collect()
 }
 
-capstan_sdk::action!(ConfigurePackage, "../manifest.json");
-
 #[cfg(test)]
 mod tests {
-    use capstan_sdk::json;
+    use capstan_sdk::{Failure, Value, inputs::typed, json};
 
-    use super::wanted;
+    use super::Wanted;
+
+    fn wanted(inputs: &Value) -> Result<Wanted, Failure> {
+        super::wanted(typed(inputs)?)
+    }
 
     #[test]
     fn inputs_are_read_as_ssm_reads_them() {

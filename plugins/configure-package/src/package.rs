@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use capstan_sdk::process::{Command, ExitStatus, find};
-use capstan_sdk::{Context, Failure, Outcome, Status, Wake, files, http, serde_json, step};
+use capstan_sdk::{Context, Event, Failure, Outcome, Status, Step, files, http, serde_json, step};
 use serde::{Deserialize, Serialize};
 
 use crate::{archive, repository, system};
@@ -48,7 +48,7 @@ enum State {
 
 /// Work in progress, across restarts of the machine.
 #[derive(Debug, Serialize, Deserialize)]
-struct Plan {
+pub(crate) struct Plan {
     wanted: Wanted,
     /// What is to be there in the end; none is nothing.
     target: Option<String>,
@@ -116,7 +116,7 @@ pub(crate) fn configure(
     context: &Context,
     wanted: &Wanted,
     repository: &str,
-) -> Result<Outcome, Failure> {
+) -> Result<Step<Plan, Outcome>, Failure> {
     let folder = Folder::of(context, &wanted.name);
     let installed = folder.read()?;
     let old = installed
@@ -130,7 +130,7 @@ pub(crate) fn configure(
         };
         let Some(old) = there else {
             step::print(&format!("{} is not installed\n", wanted.name));
-            return Ok(Outcome::success());
+            return Ok(Step::Done(Outcome::success()));
         };
         return go_on(
             context,
@@ -154,7 +154,7 @@ pub(crate) fn configure(
         };
         if script(context, &plan, &folder.version(&target), "validate")? == Ran::Well {
             step::print(&format!("{} {target} is installed already\n", wanted.name));
-            return Ok(Outcome::success());
+            return Ok(Step::Done(Outcome::success()));
         }
     }
     files::create_directory(&folder.path)?;
@@ -180,12 +180,11 @@ pub(crate) fn configure(
     )
 }
 
-pub(crate) fn resume(context: &Context, state: &[u8]) -> Result<Outcome, Failure> {
-    let plan = serde_json::from_slice(state).map_err(|error| {
-        Failure::failed(format!(
-            "the state of the suspended step is damaged: {error}"
-        ))
-    })?;
+pub(crate) fn resume(
+    context: &Context,
+    plan: Plan,
+    _: Event,
+) -> Result<Step<Plan, Outcome>, Failure> {
     go_on(context, plan)
 }
 
@@ -199,7 +198,7 @@ enum Ran {
 }
 
 /// Works through the phases. A script that asks for a restart is followed by the next phase after it.
-fn go_on(context: &Context, mut plan: Plan) -> Result<Outcome, Failure> {
+fn go_on(context: &Context, mut plan: Plan) -> Result<Step<Plan, Outcome>, Failure> {
     let folder = Folder::of(context, &plan.wanted.name);
     let name = plan.wanted.name.clone();
     let mut failed = None;
@@ -254,20 +253,17 @@ fn go_on(context: &Context, mut plan: Plan) -> Result<Outcome, Failure> {
             (Phase::Done, _) => Phase::Done,
         };
         if ran == Ran::Restart {
-            return Ok(Outcome::Suspended {
-                state: serde_json::to_vec(&plan).unwrap_or_default(),
-                wake: Wake::Reboot,
-                reason: format!(
-                    "{word}.sh of {name} asked for a restart of the machine (exit code 194)"
-                ),
-            });
+            return Ok(Step::reboot(
+                plan,
+                format!("{word}.sh of {name} asked for a restart of the machine (exit code 194)"),
+            ));
         }
         if phase == Phase::InstallOld && matches!(ran, Ran::Badly(_)) {
             failed = failed
                 .map(|why| format!("{why}, and the version before could not be brought back"));
         }
     }
-    finish(&folder, &plan, failed)
+    finish(&folder, &plan, failed).map(Step::Done)
 }
 
 fn finish(folder: &Folder, plan: &Plan, failed: Option<String>) -> Result<Outcome, Failure> {

@@ -1,7 +1,7 @@
 //! `sourceType: Git`: a repository, with the machine's own git and ssh.
 
 use capstan_sdk::process::{Command, ExitStatus, OutputTarget, find};
-use capstan_sdk::{Context, Error, Failure, FailureKind, Outcome, files};
+use capstan_sdk::{Context, Error, Failure, Outcome, files};
 
 use crate::remote::{Remote, remote};
 use crate::source::{Revision, revision, secure};
@@ -153,12 +153,9 @@ impl Access {
 /// Git puts its own files in place by way of others, which it removes. Asked before there is anything to clean up.
 fn may_remove(folder: &str) -> Result<(), Failure> {
     match files::remove(&format!("{folder}/.git"), false) {
-        Err(Error::Denied(_)) => Err(Failure {
-            kind: FailureKind::Denied,
-            message: format!(
-                "git removes files of its own in {folder}, which is not granted to this step; a policy grants it with grants: {{ files: [{{ path: {folder}, access: read-write }}] }}"
-            ),
-        }),
+        Err(Error::Denied(_)) => Err(Failure::denied(format!(
+            "git removes files of its own in {folder}, which is not granted to this step; a policy grants it with grants: {{ files: [{{ path: {folder}, access: read-write }}] }}"
+        ))),
         _ => Ok(()),
     }
 }

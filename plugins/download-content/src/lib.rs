@@ -8,7 +8,7 @@ mod source;
 
 use capstan_sdk::download::{self, Part};
 use capstan_sdk::{
-    Action, Context, Failure, Outcome, Value, control, files, http, input_text, step, text_input,
+    Context, Failure, Outcome, Value, control, files, http, input_text, step, text_input,
 };
 
 struct DownloadContent;
@@ -16,7 +16,7 @@ struct DownloadContent;
 /// SSM's agent gives every download this mode.
 const MODE: u32 = 0o700;
 
-impl Action for DownloadContent {
+impl DownloadContent {
     fn start(context: &Context, inputs: Value) -> Result<Outcome, Failure> {
         let kind = text_input(&inputs, "sourceType")?
             .ok_or_else(|| Failure::invalid("the step has no sourceType"))?;
@@ -135,4 +135,7 @@ fn place(context: &Context, destination: &str, name: &str) -> String {
     }
 }
 
-capstan_sdk::action!(DownloadContent, "../manifest.json");
+#[capstan_sdk::action(manifest = "../manifest.json")]
+fn download(context: &Context, inputs: Value) -> Result<Outcome, Failure> {
+    DownloadContent::start(context, inputs)
+}

@@ -1,55 +1,59 @@
 //! `aws:runDocument`.
 
-use capstan_sdk::{
-    Action, Context, Event, Failure, Outcome, Status, Value, control, files, input, step,
-    text_input,
-};
+use capstan_sdk::{Context, Failure, Outcome, Status, Value, action, control, files, step};
+use serde::Deserialize;
 
-struct RunDocument;
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Inputs {
+    #[serde(default)]
+    document_type: DocumentType,
+    document_path: Option<String>,
+    /// A mapping, or JSON or YAML text of one, which the host reads.
+    #[serde(default)]
+    document_parameters: Value,
+}
+
+#[derive(Default, Deserialize)]
+enum DocumentType {
+    #[default]
+    #[serde(rename = "SSMDocument")]
+    Stored,
+    #[serde(rename = "LocalPath")]
+    Local,
+}
 
 /// A document that does nothing, by SSM's convention.
 const NOOP: &str = "AWS-Noop";
 
-impl Action for RunDocument {
-    fn start(context: &Context, inputs: Value) -> Result<Outcome, Failure> {
-        let kind = text_input(&inputs, "documentType")?.unwrap_or_else(|| "SSMDocument".to_owned());
-        let path = text_input(&inputs, "documentPath")?
-            .filter(|path| !path.is_empty())
-            .ok_or_else(|| Failure::invalid("the step has no documentPath"))?;
-        let (name, content) = match kind.as_str() {
-            "SSMDocument" if path == NOOP => return Ok(Outcome::success()),
-            "SSMDocument" => (path.clone(), control::get_document(&path)?),
-            "LocalPath" => local(context, &path)?,
-            other => {
-                return Err(Failure::invalid(format!(
-                    "there is no documentType {other}; there are SSMDocument and LocalPath"
-                )));
-            }
-        };
-        let parameters = match input(&inputs, "documentParameters") {
-            None => "{}".to_owned(),
-            Some(Value::String(text)) if text.trim().is_empty() => "{}".to_owned(),
-            // JSON or YAML, which the host reads.
-            Some(Value::String(text)) => text.clone(),
-            Some(value) => value.to_string(),
-        };
-        let result = control::run_document(&name, &content, &parameters)?;
-        let status = match result.status.as_str() {
-            "Success" | "Skipped" | "SuccessAndReboot" => Status::Success,
-            "TimedOut" => Status::TimedOut,
-            "Cancelled" => Status::Cancelled,
-            other => {
-                step::print_error(&format!("the document {name} ended as {other}\n"));
-                Status::Failed
-            }
-        };
-        Ok(Outcome::done(status, result.exit_code))
-    }
-
-    fn resume(_: &Context, _: Vec<u8>, _: Event) -> Result<Outcome, Failure> {
-        // After a restart that a nested document asked for, the host starts the step again.
-        Err(Failure::failed("the step never asked to wait"))
-    }
+// After a restart that a nested document asked for, the host starts the step again.
+#[action(manifest = "../manifest.json")]
+fn run(context: &Context, inputs: Inputs) -> Result<Outcome, Failure> {
+    let path = inputs
+        .document_path
+        .ok_or_else(|| Failure::invalid("the step has no documentPath"))?;
+    let (name, content) = match inputs.document_type {
+        DocumentType::Stored if path == NOOP => return Ok(Outcome::success()),
+        DocumentType::Stored => (path.clone(), control::get_document(&path)?),
+        DocumentType::Local => local(context, &path)?,
+    };
+    let parameters = match inputs.document_parameters {
+        Value::Null => "{}".to_owned(),
+        Value::String(text) if text.trim().is_empty() => "{}".to_owned(),
+        Value::String(text) => text,
+        value => value.to_string(),
+    };
+    let result = control::run_document(&name, &content, &parameters)?;
+    let status = match result.status.as_str() {
+        "Success" | "Skipped" | "SuccessAndReboot" => Status::Success,
+        "TimedOut" => Status::TimedOut,
+        "Cancelled" => Status::Cancelled,
+        other => {
+            step::print_error(&format!("the document {name} ended as {other}\n"));
+            Status::Failed
+        }
+    };
+    Ok(Outcome::done(status, result.exit_code))
 }
 
 /// A document on this machine: a file, or the only one in a folder. Relative is below the downloads.
@@ -86,5 +90,3 @@ fn local(context: &Context, path: &str) -> Result<(String, String), Failure> {
     let name = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     Ok((name.to_owned(), content))
 }
-
-capstan_sdk::action!(RunDocument, "../manifest.json");

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use capstan_sdk::process::{Command, find};
-use capstan_sdk::{Action, Context, Event, Failure, Outcome, Value, files};
+use capstan_sdk::{Context, Event, Failure, Outcome, Step, Value, action, files, inputs};
+
+use script::Inputs;
 
 #[path = "../../run-shell-script/src/script.rs"]
 #[allow(dead_code, reason = "the other of the two uses the rest")]
 mod script;
 
-struct RunPowerShellScript;
-
-fn run(context: &Context, inputs: &Value) -> Result<Outcome, Failure> {
-    let lines = script::lines(inputs)?;
-    let directory = script::directory(context, inputs)?;
-    let environment = script::environment(context, inputs)?;
+#[action(manifest = "../manifest.json", resume = again)]
+fn run(context: &Context, inputs: Inputs) -> Result<Step<Inputs, Outcome>, Failure> {
+    let lines = script::lines(&inputs)?;
+    let directory = script::directory(context, &inputs);
     if find("powershell").is_none() {
         return Err(Failure::failed(
             "PowerShell is not on this machine: there is no pwsh where it is usually installed; install the package powershell",
@@ -27,32 +27,16 @@ fn run(context: &Context, inputs: &Value) -> Result<Outcome, Failure> {
         0o700,
         format!("\u{feff}{}\n", lines.join("\n")).as_bytes(),
     )?;
-    let mut command = Command::new("powershell")
+    let status = Command::new("powershell")
         .args(["-NoLogo", "-NonInteractive", "-f"])
         .arg(&path)
-        .current_dir(&directory);
-    for (name, value) in environment {
-        command = command.env(&name, value);
-    }
-    let status = command
-        .timeout(Duration::from_secs(script::timeout(inputs)))
+        .current_dir(&directory)
+        .envs(script::environment(context, &inputs))
+        .timeout(Duration::from_secs(script::timeout(&inputs)))
         .status()?;
     Ok(script::outcome(status, inputs))
 }
 
-impl Action for RunPowerShellScript {
-    fn start(context: &Context, inputs: Value) -> Result<Outcome, Failure> {
-        run(context, &inputs)
-    }
-
-    fn resume(context: &Context, state: Vec<u8>, _: Event) -> Result<Outcome, Failure> {
-        let inputs = capstan_sdk::serde_json::from_slice(&state).map_err(|error| {
-            Failure::failed(format!(
-                "the state of the suspended script is damaged: {error}"
-            ))
-        })?;
-        run(context, &inputs)
-    }
+fn again(context: &Context, state: Value, _: Event) -> Result<Step<Inputs, Outcome>, Failure> {
+    run(context, inputs::typed(&state)?)
 }
-
-capstan_sdk::action!(RunPowerShellScript, "../manifest.json");

@@ -1,25 +1,17 @@
 //! `aws:runShellScript`.
 
-use capstan_sdk::{Action, Context, Event, Failure, Outcome, Value};
+use capstan_sdk::{Context, Event, Failure, Outcome, Step, Value, action, inputs};
+
+use script::Inputs;
 
 mod script;
 
-struct RunShellScript;
-
-impl Action for RunShellScript {
-    fn start(context: &Context, inputs: Value) -> Result<Outcome, Failure> {
-        script::run(context, &inputs)
-    }
-
-    // After a restart the same script runs again from its beginning, as it does with SSM's own agent.
-    fn resume(context: &Context, state: Vec<u8>, _: Event) -> Result<Outcome, Failure> {
-        let inputs = capstan_sdk::serde_json::from_slice(&state).map_err(|error| {
-            Failure::failed(format!(
-                "the state of the suspended script is damaged: {error}"
-            ))
-        })?;
-        script::run(context, &inputs)
-    }
+#[action(manifest = "../manifest.json", resume = again)]
+fn run(context: &Context, inputs: Inputs) -> Result<Step<Inputs, Outcome>, Failure> {
+    script::run(context, inputs)
 }
 
-capstan_sdk::action!(RunShellScript, "../manifest.json");
+// After a restart the same script runs again from its beginning, as it does with SSM's own agent.
+fn again(context: &Context, state: Value, _: Event) -> Result<Step<Inputs, Outcome>, Failure> {
+    script::run(context, inputs::typed(&state)?)
+}

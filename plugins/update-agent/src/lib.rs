@@ -5,11 +5,9 @@
 
 use capstan_sdk::download::{self, Part};
 use capstan_sdk::{
-    Action, Context, Error, Failure, Outcome, Platform, Value, files, http, parameters, serde_json,
-    step, text_input,
+    Context, Error, Failure, Platform, Value, action, files, http, parameters, step,
 };
-
-struct UpdateAgent;
+use serde::Deserialize;
 
 /// The component is a part of the program, and has its version.
 const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -17,105 +15,110 @@ const SOURCE_PARAMETER: &str = "/capstan/update/source";
 const PROGRAM: &str = "/usr/local/bin/capstan";
 const MANIFEST_BYTES: usize = 1 << 20;
 
-impl Action for UpdateAgent {
-    fn start(context: &Context, inputs: Value) -> Result<Outcome, Failure> {
-        let text = |key: &str| -> Result<_, Failure> {
-            Ok(text_input(&inputs, key)?.filter(|text| !text.is_empty()))
-        };
-        let agent = text("agentName")?.unwrap_or_else(|| "amazon-ssm-agent".to_owned());
-        let target = text("targetVersion")?.filter(|version| version != "latest");
-        let downgrade = text("allowDowngrade")?.is_some_and(|word| word == "true");
-        step::print(&format!(
-            "This node's agent is Capstan {OWN_VERSION}; {agent} is not what runs its documents.\n"
-        ));
-        let source = match parameters::get(SOURCE_PARAMETER) {
-            Ok(parameters::Value::Text(source)) => source,
-            Ok(parameters::Value::TextList(_)) => {
-                return Err(Failure::invalid(format!(
-                    "the parameter {SOURCE_PARAMETER} is a list; it names one URL"
-                )));
-            }
-            // The host tells also without a grant that there is none; a denial is about a source that is set.
-            Err(Error::NotFound(_)) => {
-                return match target {
-                    Some(target) if target != OWN_VERSION => Err(Failure::failed(format!(
-                        "version {target} cannot be had: the node has no update source (the parameter {SOURCE_PARAMETER})"
-                    ))),
-                    _ => {
-                        step::print(&format!(
-                            "Nothing was updated: the node has no update source (the parameter {SOURCE_PARAMETER}).\n"
-                        ));
-                        Ok(Outcome::success())
-                    }
-                };
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let response = http::send(&http::get(&source))?;
-        let status = response.status();
-        if status != 200 {
-            return Err(Failure::failed(format!(
-                "{source} answered with status {status}"
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Inputs {
+    agent_name: Option<String>,
+    target_version: Option<String>,
+    allow_downgrade: Option<String>,
+    program: Option<String>,
+}
+
+#[action(manifest = "../manifest.json")]
+fn update(context: &Context, inputs: Inputs) -> Result<(), Failure> {
+    let agent = inputs.agent_name.as_deref().unwrap_or("amazon-ssm-agent");
+    let target = inputs.target_version.filter(|version| version != "latest");
+    let downgrade = inputs.allow_downgrade.is_some_and(|word| word == "true");
+    step::print(&format!(
+        "This node's agent is Capstan {OWN_VERSION}; {agent} is not what runs its documents.\n"
+    ));
+    let source = match parameters::get(SOURCE_PARAMETER) {
+        Ok(parameters::Value::Text(source)) => source,
+        Ok(parameters::Value::TextList(_)) => {
+            return Err(Failure::invalid(format!(
+                "the parameter {SOURCE_PARAMETER} is a list; it names one URL"
             )));
         }
-        let manifest: Value = serde_json::from_slice(&http::body(&response, MANIFEST_BYTES)?)
-            .map_err(|error| Failure::failed(format!("{source} is not JSON: {error}")))?;
-        let version = manifest["version"]
-            .as_str()
-            .ok_or_else(|| Failure::failed(format!("{source} names no version")))?;
-        if let Some(target) = &target
-            && target != version
-        {
-            return Err(Failure::failed(format!(
-                "version {target} cannot be had: {source} has {version}"
-            )));
+        // The host tells also without a grant that there is none; a denial is about a source that is set.
+        Err(Error::NotFound(_)) => {
+            return match target {
+                Some(target) if target != OWN_VERSION => Err(Failure::failed(format!(
+                    "version {target} cannot be had: the node has no update source (the parameter {SOURCE_PARAMETER})"
+                ))),
+                _ => {
+                    step::print(&format!(
+                        "Nothing was updated: the node has no update source (the parameter {SOURCE_PARAMETER}).\n"
+                    ));
+                    Ok(())
+                }
+            };
         }
-        if version == OWN_VERSION {
-            step::print(&format!("Capstan {version} is up to date.\n"));
-            return Ok(Outcome::success());
-        }
-        if numbers(version) < numbers(OWN_VERSION) && !downgrade {
-            return Err(Failure::failed(format!(
-                "{version} is older than {OWN_VERSION}; allowDowngrade: \"true\" allows it"
-            )));
-        }
-        let platform = format!(
-            "{}-{}",
-            context.platform.kind, context.platform.architecture
-        );
-        let entry = &manifest["files"][&platform];
-        let (Some(file), Some(sha256)) = (entry["file"].as_str(), entry["sha256"].as_str()) else {
-            return Err(Failure::failed(format!(
-                "{source} has no file with a SHA-256 for {platform}"
-            )));
-        };
-        let folder = source.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let url = format!("{folder}/{file}");
-        let named = text("program")?;
-        let program = named.as_deref().unwrap_or(PROGRAM);
-        // Looked at before it takes the place of the old one.
-        let new = format!("{}/capstan.new", context.work_directory);
-        let get = |part: &Part| http::send(&http::get_part(&url, part));
-        download::to_file(&url, get, &new, 0o700, Some(sha256))?;
-        let checked = match look(&files::read(&new, 0, HEADER as u32)?, &context.platform) {
-            Ok(checked) => checked,
-            Err(why) => {
-                return Err(Failure::failed(format!(
-                    "{url} {why}; {program} is as it was"
-                )));
-            }
-        };
-        put(&new, program)?;
-        step::print(&format!(
-            "{url}, which {source} calls Capstan {version}, was written to {program}. Checked were {checked}; it was not started, so its version is the source's word.\nThis run goes on with {OWN_VERSION}.{}\n",
-            if named.is_some() {
-                ""
-            } else {
-                " If the node's Capstan is started from another file, that one is as it was: the input `program` names the file to replace."
-            }
-        ));
-        Ok(Outcome::success())
+        Err(error) => return Err(error.into()),
+    };
+    let response = http::get(&source).send()?;
+    let status = response.status();
+    if status != 200 {
+        return Err(Failure::failed(format!(
+            "{source} answered with status {status}"
+        )));
     }
+    let manifest: Value =
+        capstan_sdk::serde_json::from_slice(&http::body(&response, MANIFEST_BYTES)?)
+            .map_err(|error| Failure::failed(format!("{source} is not JSON: {error}")))?;
+    let version = manifest["version"]
+        .as_str()
+        .ok_or_else(|| Failure::failed(format!("{source} names no version")))?;
+    if let Some(target) = &target
+        && target != version
+    {
+        return Err(Failure::failed(format!(
+            "version {target} cannot be had: {source} has {version}"
+        )));
+    }
+    if version == OWN_VERSION {
+        step::print(&format!("Capstan {version} is up to date.\n"));
+        return Ok(());
+    }
+    if numbers(version) < numbers(OWN_VERSION) && !downgrade {
+        return Err(Failure::failed(format!(
+            "{version} is older than {OWN_VERSION}; allowDowngrade: \"true\" allows it"
+        )));
+    }
+    let platform = format!(
+        "{}-{}",
+        context.platform.kind, context.platform.architecture
+    );
+    let entry = &manifest["files"][&platform];
+    let (Some(file), Some(sha256)) = (entry["file"].as_str(), entry["sha256"].as_str()) else {
+        return Err(Failure::failed(format!(
+            "{source} has no file with a SHA-256 for {platform}"
+        )));
+    };
+    let folder = source.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let url = format!("{folder}/{file}");
+    let program = inputs.program.as_deref().unwrap_or(PROGRAM);
+    // Looked at before it takes the place of the old one.
+    let new = format!("{}/capstan.new", context.work_directory);
+    let get = |part: &Part| http::get_part(&url, part).send();
+    download::to_file(&url, get, &new, 0o700, Some(sha256))?;
+    let checked = match look(&files::read(&new, 0, HEADER as u32)?, &context.platform) {
+        Ok(checked) => checked,
+        Err(why) => {
+            return Err(Failure::failed(format!(
+                "{url} {why}; {program} is as it was"
+            )));
+        }
+    };
+    put(&new, program)?;
+    step::print(&format!(
+        "{url}, which {source} calls Capstan {version}, was written to {program}. Checked were {checked}; it was not started, so its version is the source's word.\nThis run goes on with {OWN_VERSION}.{}\n",
+        if inputs.program.is_some() {
+            ""
+        } else {
+            " If the node's Capstan is started from another file, that one is as it was: the input `program` names the file to replace."
+        }
+    ));
+    Ok(())
 }
 
 /// How much of a file tells what it is.
@@ -175,8 +178,6 @@ fn numbers(version: &str) -> Vec<u64> {
         .map_while(|part| part.parse().ok())
         .collect()
 }
-
-capstan_sdk::action!(UpdateAgent, "../manifest.json");
 
 #[cfg(test)]
 mod tests {

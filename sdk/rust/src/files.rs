@@ -57,3 +57,17 @@ pub fn read_all(path: &str) -> Result<Vec<u8>, Error> {
         }
     }
 }
+
+/// The whole of a file as text, up to 16 MiB.
+///
+/// # Errors
+/// The same, and when it is not UTF-8.
+pub fn read_to_string(path: &str) -> Result<String, Error> {
+    String::from_utf8(read_all(path)?).map_err(|_| Error::Invalid(format!("{path} is not UTF-8")))
+}
+
+/// Whether there is something of this name that the step may look at.
+#[must_use]
+pub fn exists(path: &str) -> bool {
+    stat(path).is_ok()
+}

@@ -1,14 +1,9 @@
 //! Calls its host without end.
 
-use capstan_sdk::{Action, Context, Failure, Outcome, Value, step};
+use capstan_sdk::{Failure, action, step};
 
-struct CallForever;
-
-impl Action for CallForever {
-    fn start(_: &Context, _: Value) -> Result<Outcome, Failure> {
-        while !step::cancelled() {}
-        Ok(Outcome::success())
-    }
+#[action(manifest = "../manifest.json")]
+fn call() -> Result<(), Failure> {
+    while !step::cancelled() {}
+    Ok(())
 }
-
-capstan_sdk::action!(CallForever, "../manifest.json");

@@ -1,15 +1,10 @@
 //! Prints without end.
 
-use capstan_sdk::{Action, Context, Failure, Outcome, Value, step};
+use capstan_sdk::{Failure, action, step};
 
-struct PrintForever;
-
-impl Action for PrintForever {
-    fn start(_: &Context, _: Value) -> Result<Outcome, Failure> {
-        loop {
-            step::print("and again\n");
-        }
+#[action(manifest = "../manifest.json")]
+fn print() -> Result<(), Failure> {
+    loop {
+        step::print("and again\n");
     }
 }
-
-capstan_sdk::action!(PrintForever, "../manifest.json");

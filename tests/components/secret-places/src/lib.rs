@@ -1,76 +1,71 @@
 //! Puts a secret into the place that its input names.
 
-use capstan_sdk::process::{Command, Stdin};
-use capstan_sdk::{
-    Action, Context, Error, Failure, Outcome, Value, describe, http, input_text, secrets, step,
-};
+use capstan_sdk::process::Command;
+use capstan_sdk::{Error, Failure, action, describe, http, secrets, step};
+use serde::Deserialize;
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{ErrorCode, Fields, Method, OutgoingBody, OutgoingRequest, Scheme};
 
-struct SecretPlaces;
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+struct Inputs {
+    secret: String,
+    made_up: Option<String>,
+    place: String,
+    url: String,
+}
 
 /// Prints a hash of what it was given, so that the test can see that it was the value.
 const HASH: &str = "sha256sum";
 
-impl Action for SecretPlaces {
-    fn start(_: &Context, inputs: Value) -> Result<Outcome, Failure> {
-        let text = |key: &str| input_text(&inputs, key).unwrap_or_default();
-        let secret = match input_text(&inputs, "made-up") {
-            Some(made_up) => made_up,
-            None => secrets::get(&text("secret"))?,
-        };
-        step::print(&format!("holding {secret}\n"));
-        match text("place").as_str() {
-            "header" => {
-                let mut request = http::get(&text("url"));
-                request
-                    .headers
-                    .push(("x-api-key".into(), format!("key {secret}")));
-                sent(http::send(&request))
-            }
-            "body" => {
-                let mut request = http::get(&text("url"));
-                request.method = "POST".into();
-                request.body = format!("{{\"token\":\"{secret}\"}}").into_bytes();
-                sent(http::send(&request))
-            }
-            "wasi" => wasi(&text("url"), &secret),
-            "environment" => {
-                let script = format!("printf %s \"$TOKEN\" | {HASH}");
-                run(Command::new("sh")
-                    .arg("-c")
-                    .arg(script)
-                    .env("TOKEN", secret))
-            }
-            "stdin" => run(Command::new("sh")
+#[action(manifest = "../manifest.json")]
+fn put(inputs: Inputs) -> Result<(), Failure> {
+    let secret = match inputs.made_up {
+        Some(made_up) => made_up,
+        None => secrets::get(&inputs.secret)?,
+    };
+    let url = inputs.url.as_str();
+    step::print(&format!("holding {secret}\n"));
+    match inputs.place.as_str() {
+        "header" => sent(
+            http::get(url)
+                .header("x-api-key", format!("key {secret}"))
+                .send(),
+        ),
+        "body" => sent(
+            http::post(url)
+                .body(format!("{{\"token\":\"{secret}\"}}"))
+                .send(),
+        ),
+        "wasi" => wasi(url, &secret),
+        "environment" => {
+            let script = format!("printf %s \"$TOKEN\" | {HASH}");
+            run(Command::new("sh")
                 .arg("-c")
-                .arg(HASH)
-                .stdin(Stdin::Bytes(secret.into_bytes()))),
-            "argument" => run(Command::new("sh").arg("-c").arg(format!("echo {secret}"))),
-            _ => Ok(Outcome::success()),
+                .arg(script)
+                .env("TOKEN", secret))
         }
+        "stdin" => run(Command::new("sh").arg("-c").arg(HASH).stdin(secret)),
+        "argument" => run(Command::new("sh").arg("-c").arg(format!("echo {secret}"))),
+        _ => Ok(()),
     }
 }
 
-fn run(command: Command) -> Result<Outcome, Failure> {
+fn run(command: Command) -> Result<(), Failure> {
     let status = command.status()?;
     step::print(&format!("ended {status:?}\n"));
-    Ok(Outcome::success())
+    Ok(())
 }
 
-fn sent(answer: Result<http::Response, Error>) -> Result<Outcome, Failure> {
+fn sent(answer: Result<http::Response, Error>) -> Result<(), Failure> {
     let response = answer?;
-    let body = http::body(&response, 1 << 20)?;
-    step::print(&format!(
-        "answered {} {}\n",
-        response.status(),
-        String::from_utf8_lossy(&body)
-    ));
-    Ok(Outcome::success())
+    let (status, text) = (response.status(), response.text()?);
+    step::print(&format!("answered {status} {text}\n"));
+    Ok(())
 }
 
 /// The same through `wasi:http`, as components do that know nothing of Capstan.
-fn wasi(url: &str, secret: &str) -> Result<Outcome, Failure> {
+fn wasi(url: &str, secret: &str) -> Result<(), Failure> {
     let (scheme, rest) = url.split_once("://").unwrap_or_default();
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let failed = |what: &str| Failure::failed(format!("{what} is refused"));
@@ -121,7 +116,7 @@ fn wasi(url: &str, secret: &str) -> Result<Outcome, Failure> {
         "answered {status} {}\n",
         String::from_utf8_lossy(&text)
     ));
-    Ok(Outcome::success())
+    Ok(())
 }
 
 fn described(error: ErrorCode) -> Failure {
@@ -131,5 +126,3 @@ fn described(error: ErrorCode) -> Failure {
         other => Error::Other(describe(&Error::Other(format!("{other:?}")))),
     })
 }
-
-capstan_sdk::action!(SecretPlaces, "../manifest.json");
