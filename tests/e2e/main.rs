@@ -17,6 +17,7 @@ mod hardening;
 mod limits;
 mod packages;
 mod scenarios;
+mod sdk;
 mod secrets;
 mod support;
 mod validate;

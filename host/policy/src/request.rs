@@ -16,8 +16,12 @@ pub const MANIFEST_SECTION: &str = "capstan:manifest@1";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Manifest {
-    /// `aws:runShellScript`, `corp:rotateLogs`, …: every name that the component serves.
+    /// `aws:runShellScript`, `corp:rotateLogs`, …: every name that the component serves as an action.
+    #[serde(default)]
     pub actions: Vec<String>,
+    /// The names that it serves as an inventory collector. A component has at least one name of either kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collectors: Vec<String>,
     /// Semantic version of the component.
     pub version: String,
     /// One sentence for people.
@@ -38,6 +42,20 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Every name that a step can use.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.actions
+            .iter()
+            .chain(&self.collectors)
+            .map(String::as_str)
+    }
+
+    /// Whether a name is that of a collector.
+    #[must_use]
+    pub fn collects(&self, name: &str) -> bool {
+        self.collectors.iter().any(|collector| collector == name)
+    }
+
     /// Whether the component asks for a folder that outlives runs.
     #[must_use]
     pub fn keeps_data(&self) -> bool {

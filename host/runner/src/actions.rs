@@ -93,7 +93,7 @@ impl ActionRegistry {
                 info.unrequested.join(", ")
             )));
         }
-        for name in &info.manifest.actions {
+        for name in info.manifest.names() {
             if let Some(other) = self.find(name)? {
                 return Err(RunnerError::Invalid(format!(
                     "the action {name} of {} is taken by {}",
@@ -126,7 +126,7 @@ impl ActionRegistry {
         // A component that is damaged serves nothing, and keeps nobody from the others.
         let serves = |one: &&Action| {
             one.manifest()
-                .is_ok_and(|manifest| manifest.actions.iter().any(|name| name == action))
+                .is_ok_and(|manifest| manifest.names().any(|name| name == action))
         };
         Ok(self.actions.iter().find(serves))
     }

@@ -13,3 +13,17 @@ wasmtime::component::bindgen!({
         "capstan:host/http.response": crate::capability::http::Response,
     },
 });
+
+/// The export of a collector. What it imports is the same as for an action, and is linked once.
+pub mod inventory {
+    wasmtime::component::bindgen!({
+        path: ["../../wit/host", "../../wit/action", "../../wit/inventory"],
+        world: "capstan:inventory/inventory-collector",
+        imports: { default: async | trappable },
+        exports: { default: async },
+        with: {
+            "capstan:host": crate::bindings::capstan::host,
+            "capstan:action": crate::bindings::capstan::action,
+        },
+    });
+}

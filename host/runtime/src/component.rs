@@ -10,7 +10,10 @@ use wasmparser::{Encoding, Parser, Payload};
 use crate::error::RuntimeError;
 
 /// A manifest has no more than this many bytes.
-const MAX_MANIFEST: usize = 64 << 10;
+pub(crate) const MAX_MANIFEST: usize = 64 << 10;
+
+/// The interface of a component that makes its manifest itself.
+pub(crate) const DESCRIBE: &str = "capstan:action/describe@0.1.0";
 
 /// A component, looked at from outside.
 #[derive(Debug, Clone, Serialize)]
@@ -47,7 +50,7 @@ pub fn digest(bytes: &[u8]) -> String {
 pub fn inspect(wasm: &[u8]) -> Result<ComponentInfo, RuntimeError> {
     let mut manifests: Vec<&[u8]> = Vec::new();
     let mut imports = BTreeSet::new();
-    let mut is_component = false;
+    let (mut is_component, mut describes) = (false, false);
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload.map_err(|error| {
@@ -64,6 +67,12 @@ pub fn inspect(wasm: &[u8]) -> Result<ComponentInfo, RuntimeError> {
             // The linker puts the section into the module inside of the component.
             Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => {
                 manifests.push(section.data())
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                describes |= section
+                    .into_iter()
+                    .flatten()
+                    .any(|export| export.name.name == DESCRIBE);
             }
             Payload::ComponentImportSection(section) if depth == 1 => {
                 for import in section.into_iter().flatten() {
@@ -93,6 +102,11 @@ pub fn inspect(wasm: &[u8]) -> Result<ComponentInfo, RuntimeError> {
                 one.len()
             )));
         }
+        [] if describes => {
+            return Err(RuntimeError::Manifest(
+                "it is not in the file yet; `capstan plugin build` asks the component for it and writes it there".into(),
+            ));
+        }
         [] => {
             return Err(RuntimeError::Manifest(format!(
                 "there is no custom section `{MANIFEST_SECTION}`"
@@ -104,8 +118,10 @@ pub fn inspect(wasm: &[u8]) -> Result<ComponentInfo, RuntimeError> {
             )));
         }
     };
-    if manifest.actions.is_empty() {
-        return Err(RuntimeError::Manifest("it names no action".into()));
+    if manifest.names().next().is_none() {
+        return Err(RuntimeError::Manifest(
+            "it names neither an action nor a collector".into(),
+        ));
     }
     let imports: Vec<String> = imports.into_iter().collect();
     let unrequested = imports
@@ -129,7 +145,9 @@ fn requested(import: &str, manifest: &Manifest) -> bool {
         "capstan:host/process" => !capabilities.programs.is_empty(),
         // A request that the host signs goes to a host that the policy alone may name.
         "capstan:host/http" => !capabilities.hosts.is_empty() || !capabilities.signing.is_empty(),
-        "capstan:host/files" => !capabilities.files.is_empty(),
+        "capstan:host/files" | "wasi:filesystem/types" | "wasi:filesystem/preopens" => {
+            !capabilities.files.is_empty()
+        }
         "capstan:host/secrets" => !capabilities.secrets.is_empty(),
         "wasi:http/types" | "wasi:http/outgoing-handler" => !capabilities.hosts.is_empty(),
         "capstan:host/parameters" => !capabilities.parameters.is_empty(),
@@ -137,15 +155,10 @@ fn requested(import: &str, manifest: &Manifest) -> bool {
         name => {
             name.starts_with("capstan:host/")
                 || name.starts_with("capstan:action/")
-                || [
-                    "wasi:io/",
-                    "wasi:cli/",
-                    "wasi:clocks/",
-                    "wasi:random/",
-                    "wasi:filesystem/",
-                ]
-                .iter()
-                .any(|prefix| name.starts_with(prefix))
+                || name.starts_with("capstan:inventory/")
+                || ["wasi:io/", "wasi:cli/", "wasi:clocks/", "wasi:random/"]
+                    .iter()
+                    .any(|prefix| name.starts_with(prefix))
         }
     }
 }

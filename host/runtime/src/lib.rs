@@ -9,6 +9,7 @@ mod broker;
 mod cache;
 mod capability;
 mod component;
+mod describe;
 mod disk;
 mod engine;
 mod error;
@@ -30,6 +31,7 @@ pub use broker::{
 pub use cache::CompileCache;
 pub use capability::is_own_parameter;
 pub use component::{ComponentInfo, compile, digest, inspect};
+pub use describe::{describe, with_manifest};
 pub use error::RuntimeError;
 pub use runtime::Runtime;
 pub use step::{

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use capstan_policy::FileAccess;
 use capstan_sandbox::{DiskUsage, Sandbox};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{Engine, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::bindings::capstan::action::types as action;
+use crate::bindings::inventory::{InventoryCollectorPre, capstan::inventory::types::Item};
 use crate::bindings::{ActionPlugin, ActionPluginPre};
 use crate::broker::Broker;
 use crate::cache::CompileCache;
@@ -46,7 +47,8 @@ pub struct Runtime {
 
 #[derive(Clone)]
 struct Loaded {
-    pre: ActionPluginPre<StepState>,
+    action: Option<ActionPluginPre<StepState>>,
+    collector: Option<InventoryCollectorPre<StepState>>,
     preopens: bool,
 }
 
@@ -120,14 +122,21 @@ impl Runtime {
             .component_type()
             .imports(&self.engine)
             .any(|(name, _)| name.starts_with("wasi:filesystem/preopens"));
-        let pre = self
-            .linker
-            .instantiate_pre(&component)
-            .and_then(ActionPluginPre::new)
-            .map_err(|error| {
-                RuntimeError::Component(format!("the component does not fit this host: {error:#}"))
-            })?;
-        let loaded = Loaded { pre, preopens };
+        let unfit = |error: wasmtime::Error| {
+            RuntimeError::Component(format!("the component does not fit this host: {error:#}"))
+        };
+        let pre = self.linker.instantiate_pre(&component).map_err(unfit)?;
+        let collector = InventoryCollectorPre::new(pre.clone()).ok();
+        let action = match ActionPluginPre::new(pre) {
+            Ok(action) => Some(action),
+            Err(_) if collector.is_some() => None,
+            Err(error) => return Err(unfit(error)),
+        };
+        let loaded = Loaded {
+            action,
+            collector,
+            preopens,
+        };
         self.loaded
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -201,7 +210,7 @@ impl Runtime {
                 shared.stop(StopReason::Cancelled, "the step was cancelled");
                 None
             }
-            result = invoke(&loaded.pre, &mut store, call, shared) => Some(result),
+            result = invoke(loaded, &mut store, call, shared) => Some(result),
         };
         let left = shared.settle_fuel(store.get_fuel().unwrap_or(0));
         let peak = store.data().limiter.peak_memory as u64;
@@ -278,21 +287,21 @@ fn state(shared: &Arc<StepShared>, preopens: bool) -> StepState {
 }
 
 async fn invoke(
-    pre: &ActionPluginPre<StepState>,
+    loaded: &Loaded,
     store: &mut Store<StepState>,
     call: Call,
     shared: &StepShared,
 ) -> wasmtime::Result<StepOutcome> {
-    let plugin = pre.instantiate_async(&mut *store).await?;
     let context = context(shared);
-    let guest = plugin.capstan_action_action();
-    let answer = match call {
-        Call::Start { inputs } => {
-            guest
+    let answer = match (call, &loaded.action, &loaded.collector) {
+        (Call::Start { inputs }, Some(action), _) => {
+            let plugin = action.instantiate_async(&mut *store).await?;
+            plugin
+                .capstan_action_action()
                 .call_start(&mut *store, &context, &inputs.to_string())
                 .await?
         }
-        Call::Resume { state, event } => {
+        (Call::Resume { state, event }, Some(action), _) => {
             let event = match event {
                 Event::Timer => action::Event::Timer,
                 Event::Signal { name, payload } => {
@@ -300,12 +309,67 @@ async fn invoke(
                 }
                 Event::Rebooted => action::Event::Rebooted,
             };
-            guest
+            let plugin = action.instantiate_async(&mut *store).await?;
+            plugin
+                .capstan_action_action()
                 .call_resume(&mut *store, &context, &state, &event)
                 .await?
         }
+        (Call::Collect { settings }, _, Some(collector)) => {
+            let plugin = collector.instantiate_async(&mut *store).await?;
+            let answer = plugin
+                .capstan_inventory_collector()
+                .call_collect(&mut *store, &context, &settings.to_string())
+                .await?;
+            return Ok(match answer {
+                Ok(items) => collected(items),
+                Err(failure) => outcome(Err(failure)),
+            });
+        }
+        (Call::Collect { .. }, _, None) => {
+            return Ok(malformed(
+                "the manifest names a collector, and the component exports none",
+            ));
+        }
+        (_, None, _) => {
+            return Ok(malformed(
+                "the manifest names an action, and the component exports none",
+            ));
+        }
     };
     Ok(outcome(answer))
+}
+
+/// Items as `PutInventory` takes them, but for the time.
+fn collected(items: Vec<Item>) -> StepOutcome {
+    let mut list = Vec::with_capacity(items.len());
+    for item in items {
+        let mut content = Vec::with_capacity(item.content.len());
+        for (index, pairs) in item.content.into_iter().enumerate() {
+            let mut entry = Map::new();
+            for (name, value) in pairs {
+                if entry.contains_key(&name) {
+                    return malformed(format!(
+                        "{}, entry {}: the attribute `{name}` is there twice",
+                        item.type_name,
+                        index + 1
+                    ));
+                }
+                entry.insert(name, Value::String(value));
+            }
+            content.push(Value::Object(entry));
+        }
+        list.push(json!({
+            "TypeName": item.type_name,
+            "SchemaVersion": item.schema_version,
+            "Content": content,
+        }));
+    }
+    StepOutcome::Done {
+        status: Status::Success,
+        exit_code: 0,
+        outputs: Some(json!({ "items": list })),
+    }
 }
 
 fn context(shared: &StepShared) -> action::Context {

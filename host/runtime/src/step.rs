@@ -45,6 +45,12 @@ pub enum Call {
         /// What ended the wait.
         event: Event,
     },
+    /// `collect`, of a collector, with its settings as a JSON object. The step's outputs are `{"items": […]}`, without
+    /// capture times, and nobody has checked them yet.
+    Collect {
+        /// The step's inputs, references resolved.
+        settings: Value,
+    },
 }
 
 /// Why a step is resumed.

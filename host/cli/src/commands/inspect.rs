@@ -87,7 +87,7 @@ pub(crate) fn action(command: ActionCommand) -> Result<Exit> {
         ActionCommand::List => {
             for action in registry.all() {
                 let manifest = action.manifest()?;
-                for name in &manifest.actions {
+                for name in manifest.names() {
                     outln!("{name:<28} {}", manifest.description);
                 }
             }
@@ -108,12 +108,11 @@ pub(crate) fn action(command: ActionCommand) -> Result<Exit> {
             match found {
                 Some(found) => outln!("{}", serde_json::to_string_pretty(found.info()?)?),
                 None => {
-                    let names: Vec<&String> = registry
+                    let names = registry
                         .all()
                         .filter_map(|one| one.manifest().ok())
-                        .flat_map(|manifest| &manifest.actions)
-                        .collect();
-                    let near = nearest(&action, names.iter().map(|name| name.as_str()));
+                        .flat_map(|manifest| manifest.names());
+                    let near = nearest(&action, names);
                     let help = near.map_or_else(
                         || "`capstan action list` shows those there are".to_owned(),
                         |near| format!("did you mean {near}?"),

@@ -69,7 +69,10 @@ impl Requests<'_> {
     }
 
     fn reason(&self, of_request: &str) -> String {
-        format!("{}: {of_request}", self.manifest.actions[0])
+        format!(
+            "{}: {of_request}",
+            self.manifest.names().next().unwrap_or_default()
+        )
     }
 
     fn missing(&mut self, optional: bool, one: Missing) {

@@ -1,12 +1,14 @@
 //! Running one step: from its resolved inputs to its result.
 
 mod attempt;
+mod inventory;
 mod outcome;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use capstan_document::ResolvedStep;
+use capstan_inventory::Types;
 use capstan_policy::Subject;
 use capstan_runtime::worker::ensure_compiled;
 use capstan_runtime::{Call, CompileCache, Event, EventSink, OutputStream, Wake};
@@ -226,10 +228,16 @@ impl<'a> StepRun<'a> {
             .enumerate()
             .skip(from)
         {
-            let call = call.take().unwrap_or_else(|| Call::Start {
-                inputs: inputs.clone(),
+            let collects = info.manifest.collects(&self.step.action);
+            let call = call.take().unwrap_or_else(|| match collects {
+                true => Call::Collect {
+                    settings: inputs.clone(),
+                },
+                false => Call::Start {
+                    inputs: inputs.clone(),
+                },
             });
-            let report = self
+            let mut report = self
                 .attempt(
                     call,
                     &info.digest,
@@ -238,6 +246,13 @@ impl<'a> StepRun<'a> {
                     input,
                 )
                 .await;
+            if collects && let Ok(report) = &mut report {
+                let types = match action.built_in {
+                    true => Types::All,
+                    false => Types::Custom,
+                };
+                inventory::settle(report, types, self.session.runner.clock.now());
+            }
             self.result.wall_millis = earlier + started.elapsed().as_secs_f64() * 1000.0;
             let suspended = self.take(report, decision, input, &before);
             if suspended.is_some() {
