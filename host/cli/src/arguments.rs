@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::PluginCommand;
+
 /// Runs operations documents; every action is a sandboxed component, confined down to its child processes.
 #[derive(Debug, Parser)]
 #[command(
@@ -49,6 +51,9 @@ pub(crate) enum Command {
     /// Look at actions.
     #[command(subcommand)]
     Action(ActionCommand),
+    /// Make actions and inventory collectors.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// Look at documents.
     Document {
         #[command(flatten)]

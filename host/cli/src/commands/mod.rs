@@ -2,6 +2,7 @@
 
 mod inspect;
 mod parameter;
+mod plugin;
 mod policy;
 mod run;
 mod validate;
@@ -19,6 +20,8 @@ use crate::arguments::{Arguments, AuditCommand, Command, DocumentArguments, Outp
 use crate::exit::{self, Exit};
 use crate::{built_in, shorthand};
 
+pub(crate) use plugin::PluginCommand;
+
 pub(crate) fn run(command: Command) -> Result<Exit> {
     match command {
         Command::Run(arguments) => {
@@ -33,6 +36,7 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
         } => validate::validate(&files, &component, output),
         Command::Doctor { state, output } => inspect::doctor(state.state.as_deref(), output),
         Command::Action(command) => inspect::action(command),
+        Command::Plugin(command) => plugin::plugin(command),
         Command::Document { state, command } => inspect::document(state.state.as_deref(), command),
         Command::Policy(command) => policy::policy(command),
         Command::Audit {

@@ -77,7 +77,10 @@ pub fn build_components(
 }
 
 /// Makes sure that the toolchain has the target; a toolchain of rustup gets it.
-fn ensure_target() -> Result<(), BuildError> {
+///
+/// # Errors
+/// When rustc cannot be started, or the target cannot be added.
+pub fn ensure_target() -> Result<(), BuildError> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
     let libraries = Command::new(rustc)
         .args(["--print", "target-libdir", "--target", TARGET])

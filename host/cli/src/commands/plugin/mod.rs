@@ -1,0 +1,113 @@
+//! `capstan plugin`: making actions and collectors.
+
+mod build;
+mod carried;
+mod dev;
+mod new;
+mod project;
+mod test;
+mod tools;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::exit::Exit;
+
+/// Make actions and inventory collectors.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Make a project: an action or collector that works, with a test, a document and a policy.
+    #[command(
+        after_help = "Examples:\n  capstan plugin new rotate-logs --lang rust\n  capstan plugin new shop-config --lang python --collector --name acme:shopConfig"
+    )]
+    New(NewArguments),
+    /// Build the component of a project.
+    Build(ProjectArguments),
+    /// Build the component of a project and run the project's tests.
+    Test {
+        #[command(flatten)]
+        project: ProjectArguments,
+        /// Handed on to cargo test, pytest or node --test.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Build and run the document of a project, and again at each change, until interrupted.
+    Dev(DevArguments),
+    /// Put the SDK that belongs to this program into a project again, into its folder .capstan.
+    Sdk(ProjectArguments),
+}
+
+/// The languages that there is an SDK for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// cargo, with the target wasm32-wasip2.
+    Rust,
+    /// Python 3.11 or newer.
+    Python,
+    /// Node 20 or newer; TypeScript too.
+    #[value(alias = "js", alias = "typescript")]
+    Javascript,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewArguments {
+    /// The project's name and folder: lower-case letters, digits and hyphens.
+    name: String,
+    /// The language.
+    #[arg(long)]
+    lang: Language,
+    /// Make an inventory collector instead of an action.
+    #[arg(long)]
+    collector: bool,
+    /// The name that documents use, with a namespace [default: local: and the project's name].
+    #[arg(long = "name", value_name = "NAMESPACE:NAME")]
+    action: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProjectArguments {
+    /// The project's folder.
+    #[arg(default_value = ".")]
+    project: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevArguments {
+    #[command(flatten)]
+    project: ProjectArguments,
+    /// The document to run [default: document.yaml of the project].
+    #[arg(long, value_name = "FILE")]
+    document: Option<PathBuf>,
+    /// The policy [default: policy.yaml of the project].
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Parameters of the document, as for `capstan run`.
+    #[arg(long, short, value_name = "PARAMETERS")]
+    parameters: Vec<String>,
+}
+
+pub(crate) fn plugin(command: PluginCommand) -> Result<Exit> {
+    match command {
+        PluginCommand::New(arguments) => new::new(&arguments),
+        PluginCommand::Build(arguments) => {
+            build::build(&project::Project::open(&arguments.project)?)?.print();
+            Ok(Exit::Success)
+        }
+        PluginCommand::Test { project, arguments } => {
+            test::test(&project::Project::open(&project.project)?, &arguments)
+        }
+        PluginCommand::Dev(arguments) => dev::dev(&arguments),
+        PluginCommand::Sdk(arguments) => {
+            let project = project::Project::open(&arguments.project)?;
+            carried::put_sdk(&project.folder, project.language)?;
+            outln!(
+                "{}: the SDK of Capstan {}",
+                project.folder.join(carried::FOLDER).display(),
+                env!("CARGO_PKG_VERSION")
+            );
+            Ok(Exit::Success)
+        }
+    }
+}
