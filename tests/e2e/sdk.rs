@@ -262,3 +262,129 @@ fn inventory_beyond_the_limits_is_refused_with_the_item_and_the_limit() {
     let run = collect("").success();
     assert_eq!(run.step(0)["outputs"]["items"][0]["Content"], json!([]));
 }
+
+fn misbehave(machine: &Machine, how: &str) -> Run {
+    let grants = json!({ "secrets": ["/test/secret"], "programs": ["/bin/sh"] });
+    let component = component("misbehave");
+    run(
+        machine,
+        &component,
+        "test:misbehave",
+        json!({ "how": how }),
+        grants,
+    )
+}
+
+#[test]
+fn a_component_that_breaks_the_contract_is_told_of_by_name() {
+    let machine = Machine::new();
+    for (how, detail, messages) in [
+        (
+            "panic",
+            "Trapped",
+            &[
+                "the component panicked in misbehave::",
+                "standard error says why",
+            ][..],
+        ),
+        (
+            "trap",
+            "Trapped",
+            &[
+                "broke off in misbehave::trap",
+                "out of bounds memory access",
+            ],
+        ),
+        ("malformed", "MalformedAnswer", &["outputs are not JSON"]),
+        ("list", "MalformedAnswer", &["JSON, but not an object"]),
+        ("status", "MalformedAnswer", &["`Splendid` is unknown"]),
+        ("wake", "MalformedAnswer", &["waits for `spring`"]),
+    ] {
+        let run = misbehave(&machine, how).expect(1, "Failed");
+        let message = run.step(0)["message"].as_str().unwrap();
+        assert!(
+            message.starts_with("the action test:misbehave in the step `step`: "),
+            "{how}: {message}"
+        );
+        for expected in messages {
+            assert!(message.contains(expected), "{how}: {message}");
+        }
+        assert_eq!(run.step(0)["statusDetail"], detail, "{how}");
+    }
+    let run = misbehave(&machine, "panic");
+    let stderr = run.step(0)["stderr"].as_str().unwrap();
+    assert!(stderr.contains("the oven is too hot"), "{stderr}");
+}
+
+#[test]
+fn a_secret_that_a_component_gives_away_is_masked_everywhere() {
+    let machine = Machine::new();
+    let value = "ash-and-elm-4711";
+    let put = [
+        "parameter",
+        "put",
+        "/test/secret",
+        "--type",
+        "SecureString",
+        "--value",
+        value,
+    ];
+    assert!(machine.capstan(put).status.success());
+    // A handle is worthless by itself.
+    let run = misbehave(&machine, "handle").success();
+    assert!(
+        run.stdout(0).contains("capstan-secret-"),
+        "{}",
+        run.stdout(0)
+    );
+    let run = misbehave(&machine, "value").success();
+    assert!(run.stdout(0).contains("****"), "{}", run.stdout(0));
+    let base64 = "YXNoLWFuZC1lbG0tNDcxMQ";
+    let mut looked_at = 0;
+    let mut folders = vec![machine.state()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !path.ends_with("parameters.json") {
+                looked_at += 1;
+                let content = std::fs::read(&path).unwrap();
+                let content = String::from_utf8_lossy(&content);
+                assert!(
+                    !content.contains(value) && !content.contains(base64),
+                    "{}",
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(looked_at > 4);
+    assert!(!run.json.to_string().contains(value));
+}
+
+#[test]
+fn an_impossible_schema_is_refused_with_its_place() {
+    let machine = Machine::new();
+    let wasm = std::fs::read(component("typed-inputs")).unwrap();
+    for (schema, expected) in [
+        (json!({ "type": "strng" }), "no JSON Schema at /type"),
+        (
+            json!({ "required": ["a"], "properties": { "a": { "minimum": 9, "maximum": 1 } } }),
+            "at /properties/a: minimum is 9, and maximum is 1",
+        ),
+    ] {
+        let manifest = json!({
+            "actions": ["test:typed-inputs"], "version": "1.0.0", "description": "d", "inputSchema": schema,
+        });
+        let wasm = with_manifest(&wasm, &manifest.to_string()).unwrap();
+        let component = machine.file("odd.wasm", wasm).display().to_string();
+        let output = machine.capstan(["run", "AWS-RunShellScript", "--component", &component]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            stderr.contains("odd.wasm") && stderr.contains(expected),
+            "{stderr}"
+        );
+    }
+}

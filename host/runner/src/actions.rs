@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use capstan_policy::Manifest;
-use capstan_runtime::{ComponentInfo, inspect};
+use capstan_runtime::{ComponentInfo, check_acceptable, inspect};
 
 use crate::error::RunnerError;
 
@@ -86,13 +86,12 @@ impl ActionRegistry {
             info: OnceLock::new(),
         };
         let info = action.info()?;
-        if !info.unrequested.is_empty() {
-            return Err(RunnerError::Invalid(format!(
-                "the component {} imports {} although its manifest requests nothing of the kind; it is refused",
-                action.source,
-                info.unrequested.join(", ")
-            )));
-        }
+        check_acceptable(info).map_err(|error| {
+            RunnerError::Invalid(format!(
+                "the component {} is refused: {error}",
+                action.source
+            ))
+        })?;
         for name in info.manifest.names() {
             if let Some(other) = self.find(name)? {
                 return Err(RunnerError::Invalid(format!(

@@ -49,6 +49,9 @@ pub struct StepResult {
     pub backtrace: Vec<String>,
     /// What the action returned.
     pub outputs: Option<Value>,
+    /// What the action tells programs of its failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_detail: Option<Value>,
     /// The file with all that it printed to standard output; empty when that is nothing.
     pub stdout_path: String,
     /// The same for standard error.

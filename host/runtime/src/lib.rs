@@ -4,6 +4,7 @@
 //! its worker (connections, parameters, secrets, other documents) comes through a [`Broker`], which is the
 //! supervising process on the other side of a socket ([`worker`]), or anything else in tests.
 
+mod acceptable;
 mod bindings;
 mod broker;
 mod cache;
@@ -24,6 +25,7 @@ mod step;
 pub mod tariff;
 pub mod worker;
 
+pub use acceptable::check_acceptable;
 pub use broker::{
     Broker, BrokerError, ConnectRequest, Connected, DocumentRequest, DocumentResult,
     ParameterValue, SignRequest,

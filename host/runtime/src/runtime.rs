@@ -507,10 +507,16 @@ fn explain(error: &wasmtime::Error, fuel: u64) -> StepOutcome {
                 StopReason::StackOverflow,
                 "the component's stack is used up: it calls itself without end".into(),
             ),
-            Trap::UnreachableCodeReached => (StopReason::Trapped, "the component panicked".into()),
+            Trap::UnreachableCodeReached => (
+                StopReason::Trapped,
+                format!(
+                    "the component panicked{}; what it printed to standard error says why",
+                    place(&backtrace)
+                ),
+            ),
             other => (
                 StopReason::Trapped,
-                format!("the component broke off: {other}"),
+                format!("the component broke off{}: {other}", place(&backtrace)),
             ),
         }
     } else {
@@ -530,6 +536,29 @@ fn explain(error: &wasmtime::Error, fuel: u64) -> StepOutcome {
         message,
         backtrace,
     }
+}
+
+/// Where a trap happened, as far as names are left: the innermost function that is not of a language's own library.
+fn place(backtrace: &[String]) -> String {
+    const LIBRARIES: &[&str] = &[
+        "core::",
+        "std::",
+        "alloc::",
+        "<core::",
+        "<std::",
+        "<alloc::",
+        "__rust",
+        "rust_",
+        "_rust",
+        "abort",
+        "function ",
+        "__",
+        "dlmalloc::",
+    ];
+    backtrace
+        .iter()
+        .find(|name| !LIBRARIES.iter().any(|prefix| name.starts_with(prefix)))
+        .map_or_else(String::new, |name| format!(" in {name}"))
 }
 
 /// A name without the hash at the end of Rust's own names.

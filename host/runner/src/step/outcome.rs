@@ -79,7 +79,12 @@ impl StepRun<'_> {
                     reason,
                 })
             }
-            StepOutcome::Failure { kind, message, .. } => {
+            StepOutcome::Failure {
+                kind,
+                message,
+                detail: told,
+            } => {
+                result.failure_detail = told;
                 let (status, detail) = match kind {
                     FailureKind::TimedOut => (StepStatus::TimedOut, "ExecutionTimedOut"),
                     FailureKind::Cancelled => (StepStatus::Cancelled, "Cancelled"),
@@ -102,6 +107,16 @@ impl StepRun<'_> {
                     _ => StepStatus::Failed,
                 };
                 self.result.backtrace = backtrace;
+                let message = match reason {
+                    StopReason::Trapped
+                    | StopReason::StackOverflow
+                    | StopReason::LoadFailed
+                    | StopReason::MalformedAnswer => format!(
+                        "the action {} in the step `{}`: {message}",
+                        self.step.action, self.step.name
+                    ),
+                    _ => message,
+                };
                 let code = if status == StepStatus::Failed { 1 } else { 137 };
                 let detail = format!("{reason:?}");
                 self.end(status, &detail, code, &message);

@@ -45,7 +45,11 @@ fn collect(_: &Context, settings: Settings) -> Result<Vec<Item>, Failure> {
             })?,
             // What is not granted is left out, and the rest is told.
             Err(Error::Denied(denial)) => {
-                step::log_with(step::Level::Warn, "left out", &json!({ "path": path, "hint": denial.hint }));
+                step::log_with(
+                    step::Level::Warn,
+                    "left out",
+                    &json!({ "path": path, "hint": denial.hint }),
+                );
             }
             Err(error) => return Err(error.into()),
         }

@@ -31,7 +31,11 @@ struct Outputs {
 fn greet(_: &Context, inputs: Inputs) -> Result<Outputs, Failure> {
     let text = greeting(&inputs.name)?;
     files::write(&inputs.file, 0o644, text.as_bytes())?;
-    step::log_with(step::Level::Info, "greeted", &capstan_sdk::json!({ "name": inputs.name }));
+    step::log_with(
+        step::Level::Info,
+        "greeted",
+        &capstan_sdk::json!({ "name": inputs.name }),
+    );
     print!("{text}");
     Ok(Outputs {
         path: inputs.file,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
-use capstan_runtime::{ComponentInfo, describe, inspect, with_manifest};
+use capstan_runtime::{ComponentInfo, check_acceptable, describe, inspect, with_manifest};
 
 use super::project::Project;
 use super::{Language, tools};
@@ -61,13 +61,8 @@ pub(super) fn build(project: &Project) -> Result<Built> {
     }
     let wasm = fs::read(&project.output).with_context(|| project.output.display().to_string())?;
     let info = inspect(&wasm).with_context(|| project.output.display().to_string())?;
-    if !info.unrequested.is_empty() {
-        bail!(
-            "{} imports {} although its manifest requests nothing of the kind, and would be refused; ask for it beside the function, or do without",
-            project.output.display(),
-            info.unrequested.join(", ")
-        );
-    }
+    check_acceptable(&info)
+        .with_context(|| format!("{} would be refused", project.output.display()))?;
     Ok(Built {
         path: project.output.clone(),
         info,
