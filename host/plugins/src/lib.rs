@@ -7,6 +7,7 @@
 mod error;
 mod folder;
 mod installation;
+pub mod registry;
 mod requests;
 mod secret_key;
 mod signature;

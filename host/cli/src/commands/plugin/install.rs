@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use capstan_plugins::registry::{Reference, pull};
 use capstan_plugins::{
     Fetched, Installation, Installed, Options, PublicKey, Standing, component_in, read_file,
 };
@@ -10,6 +11,7 @@ use capstan_runner::{ActionRegistry, StateFolder, compile};
 use clap::Args;
 
 use super::approval::{approve, shown};
+use super::registry::RegistryArguments;
 use crate::arguments::Output;
 use crate::built_in;
 use crate::commands::policy_in_force;
@@ -18,8 +20,11 @@ use crate::render;
 
 #[derive(Debug, Args)]
 pub(crate) struct InstallArguments {
-    /// A component, or the folder of a plugin's project after `capstan plugin build`.
+    /// A component, the folder of a plugin's project after `capstan plugin build`, or
+    /// oci://HOST[:PORT]/REPOSITORY[:TAG|@sha256:DIGEST].
     source: String,
+    #[command(flatten)]
+    registry: RegistryArguments,
     /// Approve of what it asks for without being asked.
     #[arg(long, short)]
     yes: bool,
@@ -55,6 +60,10 @@ pub(super) fn public_key(text: &str) -> Result<PublicKey> {
 }
 
 fn fetch(arguments: &InstallArguments) -> Result<Fetched> {
+    if Reference::is_one(&arguments.source) {
+        let reference: Reference = arguments.source.parse()?;
+        return Ok(pull(&reference, &arguments.registry.access()?)?);
+    }
     let path = Path::new(&arguments.source);
     if path.is_dir() {
         return Ok(read_file(&component_in(path)?)?);

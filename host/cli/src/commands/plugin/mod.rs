@@ -2,6 +2,7 @@
 
 mod approval;
 mod install;
+mod registry;
 mod trust;
 
 use std::path::Path;
@@ -31,6 +32,11 @@ pub(crate) enum PluginCommand {
     Sign(trust::SignArguments),
     /// Check the signature of a plugin.
     Verify(trust::VerifyArguments),
+    /// Put a plugin into a registry.
+    #[command(
+        after_help = "Example: capstan plugin push rotate-logs.wasm oci://registry.example.com/ops/rotate-logs:1.2.0"
+    )]
+    Push(registry::PushArguments),
 }
 
 pub(crate) fn plugin(state: Option<&Path>, command: PluginCommand) -> Result<Exit> {
@@ -41,5 +47,6 @@ pub(crate) fn plugin(state: Option<&Path>, command: PluginCommand) -> Result<Exi
         PluginCommand::Keygen(arguments) => trust::keygen(&arguments),
         PluginCommand::Sign(arguments) => trust::sign(&arguments),
         PluginCommand::Verify(arguments) => trust::verify(&arguments),
+        PluginCommand::Push(arguments) => registry::push(&arguments),
     }
 }
