@@ -16,6 +16,7 @@ mod escapes;
 mod hardening;
 mod limits;
 mod packages;
+mod plugins;
 mod scenarios;
 mod sdk;
 mod secrets;
