@@ -18,6 +18,7 @@ mod kept;
 mod limits;
 mod packages;
 mod plugin_projects;
+mod plugins;
 mod scenarios;
 mod sdk;
 mod secrets;

@@ -33,9 +33,11 @@ pub(crate) enum Command {
         /// Documents, YAML or JSON.
         #[arg(required = true)]
         files: Vec<PathBuf>,
-        /// An action's component, besides the built-in ones. May be given several times.
+        /// An action's component, besides those that are built in or installed. May be given several times.
         #[arg(long, value_name = "FILE.wasm")]
         component: Vec<PathBuf>,
+        #[command(flatten)]
+        state: StateArguments,
         /// How to print.
         #[arg(long, value_enum, default_value_t)]
         output: Output,
@@ -49,11 +51,19 @@ pub(crate) enum Command {
         output: Output,
     },
     /// Look at actions.
-    #[command(subcommand)]
-    Action(ActionCommand),
-    /// Make actions and inventory collectors.
-    #[command(subcommand)]
-    Plugin(PluginCommand),
+    Action {
+        #[command(flatten)]
+        state: StateArguments,
+        #[command(subcommand)]
+        command: ActionCommand,
+    },
+    /// Make, install, sign and publish actions and inventory collectors.
+    Plugin {
+        #[command(flatten)]
+        state: StateArguments,
+        #[command(subcommand)]
+        command: PluginCommand,
+    },
     /// Look at documents.
     Document {
         #[command(flatten)]
@@ -110,7 +120,7 @@ pub(crate) enum Command {
 /// For the subcommands that look at what is kept.
 #[derive(Debug, Args)]
 pub(crate) struct StateArguments {
-    /// Where runs, outputs and compiled components are kept.
+    /// Where runs, outputs, plugins and compiled components are kept.
     #[arg(long, value_name = "FOLDER", global = true)]
     pub(crate) state: Option<PathBuf>,
 }
@@ -140,10 +150,10 @@ pub(crate) struct DocumentArguments {
     /// A profile instead of a policy: confined, networked or trusted-host.
     #[arg(long, conflicts_with = "policy")]
     pub(crate) profile: Option<String>,
-    /// An action's component, besides the built-in ones. May be given several times.
+    /// An action's component, besides those that are built in or installed. May be given several times.
     #[arg(long, value_name = "FILE.wasm")]
     pub(crate) component: Vec<PathBuf>,
-    /// Where runs, outputs and compiled components are kept.
+    /// Where runs, outputs, plugins and compiled components are kept.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) state: Option<PathBuf>,
     /// How to print.
@@ -168,7 +178,7 @@ pub(crate) struct RunArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ActionCommand {
-    /// List the built-in actions.
+    /// List the actions that are built in or installed.
     List,
     /// Show what an action says of itself: its inputs, and what it asks for and why.
     Inspect {

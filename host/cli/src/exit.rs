@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use capstan_plugins::PluginError;
 use capstan_runner::{RunResult, RunnerError, StepStatus};
 
 /// How the program ends. The numbers are part of the interface.
@@ -40,7 +41,15 @@ pub(crate) fn of_run(result: &RunResult) -> Exit {
 
 /// For an error that kept anything from being run.
 pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
+    if let Some(error) = error.downcast_ref::<PluginError>() {
+        return match error {
+            PluginError::Refused(_) => Exit::Denied,
+            PluginError::Io { .. } | PluginError::Registry(_) => Exit::Failure,
+            _ => Exit::Invalid,
+        };
+    }
     match error.downcast_ref::<RunnerError>() {
+        Some(RunnerError::Refused(_)) => Exit::Denied,
         Some(RunnerError::Io { .. } | RunnerError::Runtime(_) | RunnerError::Worker(_)) => {
             Exit::Failure
         }

@@ -26,6 +26,19 @@ impl Policy {
                 "mayLack": { "type": "array", "items": { "enum": [
                     "landlock-files", "landlock-tcp", "landlock-scopes", "seccomp", "mount-namespace", "pid-namespace",
                     "network-namespace", "cgroup", "rlimits", "no-new-privs", "file-metadata", "setuid-files"] } },
+                "publishers": {
+                    "type": "object",
+                    "description": "Whose signatures are known, and which actions and collectors take them.",
+                    "additionalProperties": {
+                        "type": "object",
+                        "required": ["key"],
+                        "additionalProperties": false,
+                        "properties": {
+                            "key": { "type": "string", "description": "A public key of minisign, one line." },
+                            "actions": { "anyOf": [{ "type": "string" }, texts], "description": "Patterns of names." },
+                        },
+                    },
+                },
                 "rules": { "type": "array", "items": { "$ref": "#/$defs/rule" } },
             },
             "$defs": {

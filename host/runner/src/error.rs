@@ -1,6 +1,7 @@
 //! Why a document does not run at all.
 
 use capstan_document::Diagnostics;
+use capstan_plugins::PluginError;
 
 /// What keeps a document from being run. What happens within steps is a part of the result instead.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +12,9 @@ pub enum RunnerError {
     /// Something that was named does not exist or does not make sense.
     #[error("{0}")]
     Invalid(String),
+    /// Something is not to be trusted.
+    #[error("{0}")]
+    Refused(String),
     /// The state folder or another file.
     #[error("{what}: {error}")]
     Io {
@@ -26,6 +30,16 @@ pub enum RunnerError {
     /// The worker process.
     #[error(transparent)]
     Worker(#[from] capstan_runtime::worker::WorkerError),
+}
+
+impl From<PluginError> for RunnerError {
+    fn from(error: PluginError) -> Self {
+        match error {
+            PluginError::Refused(why) => Self::Refused(why),
+            PluginError::Io { what, error } => Self::Io { what, error },
+            other => Self::Invalid(other.to_string()),
+        }
+    }
 }
 
 impl RunnerError {

@@ -30,7 +30,7 @@ mod step;
 #[cfg(test)]
 mod testing;
 
-pub use actions::{Action, ActionRegistry, BuiltIn};
+pub use actions::{Action, ActionRegistry, BuiltIn, compile};
 pub use clock::{Clock, SystemClock};
 pub use control::{Observer, RunControl};
 pub use documents::DocumentStore;

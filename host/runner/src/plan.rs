@@ -36,6 +36,9 @@ pub struct PlannedStep {
     pub name: String,
     /// Its action.
     pub action: String,
+    /// Who published the action, as far as the policy knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub publisher: Option<String>,
     /// What will happen.
     #[serde(flatten)]
     pub will: Will,
@@ -79,6 +82,8 @@ impl Plan {
 pub(crate) struct Prepared<'a> {
     pub(crate) will: Will,
     pub(crate) action: Option<&'a Action>,
+    /// Who published it, as far as the policy knows.
+    pub(crate) publisher: Option<String>,
     /// One for each set of inputs: what a component may do is bound to what it is given.
     pub(crate) decisions: Vec<Decision>,
 }
@@ -126,6 +131,7 @@ pub(crate) fn prepare<'a>(
         Ok(Prepared {
             will,
             action: None,
+            publisher: None,
             decisions: Vec::new(),
         })
     };
@@ -140,14 +146,14 @@ pub(crate) fn prepare<'a>(
                 step.action
             )),
             _ => Will::Fail(format!(
-                "no component here serves the action {}; --component names one, `capstan action list` shows those that are built in",
+                "no component here serves the action {}; `capstan plugin install` installs one, --component names one for this run, and `capstan action list` shows those there are",
                 step.action
             )),
         });
     };
     let manifest = match action.manifest() {
         Ok(manifest) => manifest,
-        Err(error) => return none(Will::Fail(error.to_string())),
+        Err(error) => return none(without(error)),
     };
     let supported =
         manifest.platforms.is_empty() || manifest.platforms.iter().any(|word| word == here.word());
@@ -164,17 +170,26 @@ pub(crate) fn prepare<'a>(
         PreconditionOutcome::NotMet(why) => return none(Will::Skip(why)),
         PreconditionOutcome::Unrecognized(why) => return none(Will::Fail(why)),
     }
+    let publisher = match action.publisher(&runner.policy) {
+        Ok(publisher) => publisher,
+        Err(error) => return none(without(error)),
+    };
+    let subject = Subject {
+        publisher: publisher.clone(),
+        ..subject.clone()
+    };
     let decide = |inputs: &serde_json::Value| {
         let needs = StepNeeds {
             inputs: inputs.clone(),
             declared: step.capabilities.clone(),
             directories: directories.clone(),
         };
-        runner.policy.decide(subject, manifest, &needs)
+        runner.policy.decide(&subject, manifest, &needs)
     };
     let mut prepared = Prepared {
         will: Will::Run,
         action: Some(action),
+        publisher,
         decisions: step.inputs.iter().map(decide).collect(),
     };
     let missing = prepared.together().missing;
@@ -182,6 +197,14 @@ pub(crate) fn prepare<'a>(
         prepared.will = Will::Denied(explain(&missing));
     }
     Ok(prepared)
+}
+
+/// What becomes of a step whose component cannot be used.
+fn without(error: RunnerError) -> Will {
+    match error {
+        RunnerError::Refused(why) => Will::Denied(why),
+        other => Will::Fail(other.to_string()),
+    }
 }
 
 /// What is missing, in one message.
@@ -230,6 +253,7 @@ pub(crate) fn plan(
         steps.push(PlannedStep {
             name: step.name.clone(),
             action: step.action.clone(),
+            publisher: prepared.publisher,
             will: prepared.will,
             missing: decision.missing,
             optional_missing: decision.optional_missing,

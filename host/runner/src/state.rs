@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use capstan_plugins::PluginStore;
 use capstan_sandbox::{Distrust, check_own};
 
 use crate::error::RunnerError;
@@ -51,7 +52,46 @@ pub(crate) fn open_private(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
+/// The folder named, else the one that is usual for this user.
+fn usual_root(path: Option<&Path>) -> Result<PathBuf, RunnerError> {
+    if let Some(path) = path {
+        return Ok(path.to_owned());
+    }
+    if let Some(path) = variable("CAPSTAN_STATE") {
+        return Ok(path);
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/capstan"));
+    }
+    let base = variable("XDG_STATE_HOME")
+        .or_else(|| Some(variable("HOME")?.join(".local/state")))
+        .ok_or_else(|| {
+            RunnerError::Invalid(
+                "there is no place for the state folder: set HOME or CAPSTAN_STATE".into(),
+            )
+        })?;
+    Ok(base.join("capstan"))
+}
+
 impl StateFolder {
+    /// Opens the folder if it is there, for those who only look at what is in it.
+    ///
+    /// # Errors
+    /// As for `open`, when it is there.
+    pub fn existing(path: Option<&Path>) -> Result<Option<Self>, RunnerError> {
+        match usual_root(path) {
+            Ok(root) if root.is_dir() => Self::open(Some(&root)).map(Some),
+            Err(error) if path.is_some() => Err(error),
+            _ => Ok(None),
+        }
+    }
+
     /// Opens the folder: the one named, else `$CAPSTAN_STATE`, else `/var/lib/capstan` for root and
     /// `$XDG_STATE_HOME/capstan` for others. `$CAPSTAN_CACHE` moves the compiled components elsewhere.
     ///
@@ -59,27 +99,7 @@ impl StateFolder {
     /// When it cannot be made, belongs to somebody else, or others can write to it: documents, journals and
     /// parameters are believed.
     pub fn open(path: Option<&Path>) -> Result<Self, RunnerError> {
-        let variable = |name: &str| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
-        let root = match path {
-            Some(path) => path.to_owned(),
-            None => match variable("CAPSTAN_STATE") {
-                Some(path) => path,
-                None if rustix::process::geteuid().is_root() => PathBuf::from("/var/lib/capstan"),
-                None => variable("XDG_STATE_HOME")
-                    .or_else(|| Some(variable("HOME")?.join(".local/state")))
-                    .ok_or_else(|| {
-                        RunnerError::Invalid(
-                            "there is no place for the state folder: set HOME or CAPSTAN_STATE"
-                                .into(),
-                        )
-                    })?
-                    .join("capstan"),
-            },
-        };
+        let root = usual_root(path)?;
         if !root.is_dir() {
             make_private(&root)?;
         }
@@ -183,6 +203,12 @@ impl StateFolder {
     #[must_use]
     pub fn parameters(&self) -> PathBuf {
         self.root.join("parameters.json")
+    }
+
+    /// Installed plugins.
+    #[must_use]
+    pub fn plugins(&self) -> PluginStore {
+        PluginStore::new(self.root.join("plugins"))
     }
 
     /// Documents that were put there.

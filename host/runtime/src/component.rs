@@ -27,6 +27,8 @@ pub struct ComponentInfo {
     pub manifest: Manifest,
     /// The interfaces that it imports.
     pub imports: Vec<String>,
+    /// What it exports.
+    pub exports: Vec<String>,
     /// Interfaces that it imports although its manifest requests nothing of the kind.
     pub unrequested: Vec<String>,
 }
@@ -50,7 +52,8 @@ pub fn digest(bytes: &[u8]) -> String {
 pub fn inspect(wasm: &[u8]) -> Result<ComponentInfo, RuntimeError> {
     let mut manifests: Vec<&[u8]> = Vec::new();
     let mut imports = BTreeSet::new();
-    let (mut is_component, mut describes) = (false, false);
+    let mut exports = BTreeSet::new();
+    let mut is_component = false;
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload.map_err(|error| {
@@ -69,10 +72,9 @@ pub fn inspect(wasm: &[u8]) -> Result<ComponentInfo, RuntimeError> {
                 manifests.push(section.data())
             }
             Payload::ComponentExportSection(section) if depth == 1 => {
-                describes |= section
-                    .into_iter()
-                    .flatten()
-                    .any(|export| export.name.name == DESCRIBE);
+                for export in section.into_iter().flatten() {
+                    exports.insert(export.name.name.to_owned());
+                }
             }
             Payload::ComponentImportSection(section) if depth == 1 => {
                 for import in section.into_iter().flatten() {
@@ -102,7 +104,7 @@ pub fn inspect(wasm: &[u8]) -> Result<ComponentInfo, RuntimeError> {
                 one.len()
             )));
         }
-        [] if describes => {
+        [] if exports.contains(DESCRIBE) => {
             return Err(RuntimeError::Manifest(
                 "it is not in the file yet; `capstan plugin build` asks the component for it and writes it there".into(),
             ));
@@ -134,6 +136,7 @@ pub fn inspect(wasm: &[u8]) -> Result<ComponentInfo, RuntimeError> {
         size: wasm.len(),
         manifest,
         imports,
+        exports: exports.into_iter().collect(),
         unrequested,
     })
 }

@@ -561,16 +561,9 @@ fn place(backtrace: &[String]) -> String {
         .map_or_else(String::new, |name| format!(" in {name}"))
 }
 
-/// A name without the hash at the end of Rust's own names.
+/// A name as it stands in the source, if it is one that Rust made.
 fn demangle(name: &str) -> String {
-    match name.rsplit_once("::h") {
-        Some((name, hash))
-            if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
-        {
-            name.to_owned()
-        }
-        _ => name.to_owned(),
-    }
+    format!("{:#}", rustc_demangle::demangle(name))
 }
 
 async fn report(

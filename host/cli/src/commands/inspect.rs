@@ -9,7 +9,6 @@ use capstan_runner::{ActionRegistry, DocumentStore, StateFolder, verify_receipts
 use capstan_sandbox::Enforcement;
 
 use crate::arguments::{ActionCommand, DocumentCommand, Output};
-use crate::built_in;
 use crate::exit::Exit;
 
 pub(crate) fn doctor(state: Option<&Path>, output: Output) -> Result<Exit> {
@@ -81,14 +80,12 @@ fn advice(layer: Layer) -> &'static str {
     }
 }
 
-pub(crate) fn action(command: ActionCommand) -> Result<Exit> {
-    let registry = ActionRegistry::new(built_in::BUILT_IN);
+pub(crate) fn action(registry: &ActionRegistry, command: ActionCommand) -> Result<Exit> {
     match command {
         ActionCommand::List => {
             for action in registry.all() {
-                let manifest = action.manifest()?;
-                for name in manifest.names() {
-                    outln!("{name:<28} {}", manifest.description);
+                for name in action.names() {
+                    outln!("{name:<28} {}", action.description());
                 }
             }
         }
@@ -108,10 +105,7 @@ pub(crate) fn action(command: ActionCommand) -> Result<Exit> {
             match found {
                 Some(found) => outln!("{}", serde_json::to_string_pretty(found.info()?)?),
                 None => {
-                    let names = registry
-                        .all()
-                        .filter_map(|one| one.manifest().ok())
-                        .flat_map(|manifest| manifest.names());
+                    let names = registry.all().flat_map(|action| action.names());
                     let near = nearest(&action, names);
                     let help = near.map_or_else(
                         || "`capstan action list` shows those there are".to_owned(),

@@ -7,6 +7,8 @@ mod policy;
 mod run;
 mod validate;
 
+pub(crate) use plugin::PluginCommand;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,8 +22,6 @@ use crate::arguments::{Arguments, AuditCommand, Command, DocumentArguments, Outp
 use crate::exit::{self, Exit};
 use crate::{built_in, shorthand};
 
-pub(crate) use plugin::PluginCommand;
-
 pub(crate) fn run(command: Command) -> Result<Exit> {
     match command {
         Command::Run(arguments) => {
@@ -32,11 +32,18 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
         Command::Validate {
             files,
             component,
+            state,
             output,
-        } => validate::validate(&files, &component, output),
+        } => validate::validate(
+            &files,
+            &actions(state.state.as_deref(), &component)?,
+            output,
+        ),
         Command::Doctor { state, output } => inspect::doctor(state.state.as_deref(), output),
-        Command::Action(command) => inspect::action(command),
-        Command::Plugin(command) => plugin::plugin(command),
+        Command::Action { state, command } => {
+            inspect::action(&actions(state.state.as_deref(), &[])?, command)
+        }
+        Command::Plugin { state, command } => plugin::plugin(state.state.as_deref(), command),
         Command::Document { state, command } => inspect::document(state.state.as_deref(), command),
         Command::Policy(command) => policy::policy(command),
         Command::Audit {
@@ -130,19 +137,16 @@ fn man(path: &[String], folder: Option<&Path>) -> Result<Exit> {
 const POLICY: &str = "/etc/capstan/policy.yaml";
 
 /// The policy that is in force.
-fn policy_of(arguments: &DocumentArguments) -> Result<Policy> {
-    if let Some(profile) = &arguments.profile {
+fn policy_in_force(path: Option<&Path>, profile: Option<&str>) -> Result<Policy> {
+    if let Some(profile) = profile {
         return Ok(Policy::builtin(
             profile.parse::<Profile>().map_err(anyhow::Error::msg)?,
         ));
     }
-    let path = arguments
-        .policy
-        .clone()
-        .or_else(|| Some(PathBuf::from(POLICY)).filter(|path| path.is_file()));
-    match path {
+    let usual = Some(Path::new(POLICY)).filter(|path| path.is_file());
+    match path.or(usual) {
         Some(path) => {
-            let text = std::fs::read_to_string(&path)
+            let text = std::fs::read_to_string(path)
                 .with_context(|| format!("the policy {}", path.display()))?;
             Ok(Policy::parse(&text, &path.display().to_string())?)
         }
@@ -150,9 +154,12 @@ fn policy_of(arguments: &DocumentArguments) -> Result<Policy> {
     }
 }
 
-/// The built-in actions, and those of these components.
-fn actions(components: &[PathBuf]) -> Result<ActionRegistry> {
+/// The built-in actions, those of these components, and those that are installed.
+fn actions(state: Option<&Path>, components: &[PathBuf]) -> Result<ActionRegistry> {
     let mut actions = ActionRegistry::new(built_in::BUILT_IN);
+    if let Some(state) = StateFolder::existing(state)? {
+        actions.add_installed(&state.plugins())?;
+    }
     for path in components {
         actions.add_file(path)?;
     }
@@ -161,8 +168,9 @@ fn actions(components: &[PathBuf]) -> Result<ActionRegistry> {
 
 fn runner(arguments: &DocumentArguments) -> Result<Arc<Runner>> {
     let state = StateFolder::open(arguments.state.as_deref())?;
-    let actions = actions(&arguments.component)?;
-    Ok(Arc::new(Runner::new(state, actions, policy_of(arguments)?)))
+    let actions = actions(Some(state.root()), &arguments.component)?;
+    let policy = policy_in_force(arguments.policy.as_deref(), arguments.profile.as_deref())?;
+    Ok(Arc::new(Runner::new(state, actions, policy)))
 }
 
 /// The document that was named: a file, or a name.

@@ -1,7 +1,9 @@
 //! `capstan plan` and `capstan policy`.
 
 use anyhow::{Context as _, Result, bail};
-use capstan_policy::{AccessSet, Confinement, Grant, GrantCheck, HostVerdict, Policy};
+use capstan_policy::{
+    AccessSet, BUILT_IN_PUBLISHER, Confinement, Grant, GrantCheck, HostVerdict, Policy,
+};
 use capstan_runner::{Plan, Will};
 use url::Url;
 
@@ -144,6 +146,11 @@ fn print(plan: &Plan, whole: bool) {
         };
         outln!("{}. {} ({}) {word}", index + 1, step.name, step.action);
         if step.will == Will::Run || whole {
+            if let Some(publisher) = &step.publisher
+                && publisher != BUILT_IN_PUBLISHER
+            {
+                outln!("   publisher: {publisher}");
+            }
             if !step.rules.is_empty() {
                 outln!("   rules: {}", step.rules.join(", "));
             }

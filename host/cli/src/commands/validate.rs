@@ -4,13 +4,17 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use capstan_document::{Diagnostics, Document};
+use capstan_runner::ActionRegistry;
 
 use crate::arguments::Output;
 use crate::exit::Exit;
 use crate::render;
 
-pub(crate) fn validate(files: &[PathBuf], components: &[PathBuf], output: Output) -> Result<Exit> {
-    let actions = super::actions(components)?;
+pub(crate) fn validate(
+    files: &[PathBuf],
+    actions: &ActionRegistry,
+    output: Output,
+) -> Result<Exit> {
     let schemas = |name: &str| {
         let action = actions.find(name).ok()??;
         Some(action.manifest().ok()?.input_schema.clone())

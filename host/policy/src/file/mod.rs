@@ -1,6 +1,7 @@
 //! The policy file.
 
 mod grants;
+mod publishers;
 mod reader;
 mod rules;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use crate::bind::GrantText;
 use crate::grant::{Layer, RunAs};
 use crate::limits::Limits;
 use crate::profile::Profile;
+pub use publishers::{BUILT_IN_NAMESPACE, BUILT_IN_PUBLISHER, Publisher};
 use reader::Reader;
 
 /// What an operator allows.
@@ -30,6 +32,8 @@ pub struct Policy {
     pub(crate) run_limits: BTreeMap<&'static str, u64>,
     /// Layers whose absence is accepted, instead of those of the profile.
     pub(crate) may_lack: Option<BTreeSet<Layer>>,
+    /// Whose signatures are known, and which names they are demanded for.
+    pub publishers: BTreeMap<String, Publisher>,
     /// In the order of the file, which means nothing.
     pub rules: Vec<Rule>,
 }

@@ -14,6 +14,7 @@ const TOP: &[&str] = &[
     "limits",
     "runLimits",
     "mayLack",
+    "publishers",
     "rules",
 ];
 const RULE: &[&str] = &[
@@ -93,6 +94,7 @@ impl Reader {
                         }
                     }
                 }
+                "publishers" => policy.publishers = self.publishers(node),
                 _ => match node.as_list() {
                     Some(rules) => {
                         let rules: Vec<Rule> = rules

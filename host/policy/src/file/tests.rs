@@ -37,3 +37,44 @@ fn units_and_shorthands_are_read() {
         (64 << 20, 5_400_000, 12)
     );
 }
+
+#[test]
+fn problems_of_publishers_are_told_with_their_place() {
+    let key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    let text = format!(
+        "version: 1\npublishers:\n  acme: {{ key: RWQx, actions: ['aws:*'] }}\n  capstan: {{ key: {key} }}\n  one: {{ key: {key} }}\n  two: {{ key: {key}, action: ['two:*'] }}\n  none: {{ actions: 'x:*' }}\n"
+    );
+    let text = Policy::parse(&text, "p.yaml").unwrap_err().to_string();
+    for expected in [
+        "p.yaml:3:16",
+        "`RWQx` is no public key of minisign",
+        "p.yaml:3:32",
+        "no publisher can have them",
+        "p.yaml:4:12",
+        "`capstan` is the publisher of the built-in actions",
+        "p.yaml:6:8",
+        "`two` has the key of `one`",
+        "did you mean `actions`?",
+        "p.yaml:7:9",
+        "a publisher has a `key`",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in\n{text}");
+    }
+}
+
+#[test]
+fn a_name_takes_the_signatures_of_those_who_claim_it() {
+    let key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    let text =
+        format!("version: 1\npublishers:\n  acme: {{ key: {key}, actions: ['acme:*', other] }}\n");
+    let policy = Policy::parse(&text, "p").unwrap();
+    for (name, expected) in [
+        ("acme:x", Some("acme")),
+        ("other", Some("acme")),
+        ("others", None),
+        ("corp:acme:x", None),
+    ] {
+        let found = policy.publishers_of(name).map(|(name, _)| name).next();
+        assert_eq!(found, expected, "{name}");
+    }
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use capstan_policy::{Decision, GrantCheck, Limits};
+use capstan_policy::{Decision, GrantCheck, Limits, Subject};
 use capstan_runtime::{
     Call, Status, StepContext, StepOutcome, StepReport, StepRequest, StopReason, Wake,
 };
@@ -45,7 +45,10 @@ impl StepRun<'_> {
         let (id, rights) = session.register(StepRights {
             component: GrantCheck::new(decision.component.clone()),
             children: GrantCheck::new(decision.children.clone()),
-            subject: subject(self.document, self.step),
+            subject: Subject {
+                publisher: self.publisher.clone(),
+                ..subject(self.document, self.step)
+            },
             events: Arc::clone(&sink),
             depth: self.depth,
             index: self.index,

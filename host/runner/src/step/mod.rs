@@ -76,6 +76,8 @@ pub(crate) struct StepRun<'a> {
     /// Where the step is in the run: its index, and for a step of a nested document what leads to that, too.
     pub(crate) path: Vec<usize>,
     pub(crate) result: StepResult,
+    /// Who published the action, once that is known.
+    publisher: Option<String>,
     events: Events,
 }
 
@@ -105,6 +107,7 @@ impl<'a> StepRun<'a> {
                 started_at: session.now(),
                 ..StepResult::default()
             },
+            publisher: None,
             events: Events::new(session, output, index, parent),
         }
     }
@@ -126,6 +129,7 @@ impl<'a> StepRun<'a> {
             &subject,
             &directories,
         )?;
+        self.publisher.clone_from(&prepared.publisher);
         match &prepared.will {
             Will::Run => return Ok(Some(prepared)),
             Will::Skip(why) => self.end(StepStatus::Skipped, "Skipped", 0, why),
@@ -176,7 +180,7 @@ impl<'a> StepRun<'a> {
             &cache,
             &self.session.runner.program,
             &info.digest,
-            action.wasm(),
+            action.wasm()?,
         );
         tokio::select! {
             biased;

@@ -1,21 +1,24 @@
-//! `capstan plugin`: making actions and collectors.
+//! `capstan plugin`: making, installing and publishing actions and collectors.
 
+mod approval;
 mod build;
 mod carried;
 mod dev;
+mod install;
 mod new;
 mod project;
+mod registry;
 mod test;
 mod tools;
+mod trust;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::exit::Exit;
 
-/// Make actions and inventory collectors.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
     /// Make a project: an action or collector that works, with a test, a document and a policy.
@@ -37,6 +40,29 @@ pub(crate) enum PluginCommand {
     Dev(DevArguments),
     /// Put the SDK that belongs to this program into a project again, into its folder .capstan.
     Sdk(ProjectArguments),
+    /// Install a plugin, or another version of it.
+    #[command(
+        after_help = "Examples:\n  capstan plugin install rotate-logs.wasm\n  capstan plugin install .\n  capstan plugin install --yes oci://registry.example.com/ops/rotate-logs:1.2.0\n\nExit status: 0 it is installed, 1 a file or registry failed, 2 it is no plugin, 3 it is refused or nobody approved of it."
+    )]
+    Install(install::InstallArguments),
+    /// List the installed plugins.
+    List(install::ListArguments),
+    /// Remove a plugin.
+    Remove {
+        /// One of the names that it serves.
+        name: String,
+    },
+    /// Make a pair of keys to sign plugins with, in minisign's format.
+    Keygen(trust::KeygenArguments),
+    /// Sign a plugin.
+    Sign(trust::SignArguments),
+    /// Check the signature of a plugin.
+    Verify(trust::VerifyArguments),
+    /// Put a plugin into a registry.
+    #[command(
+        after_help = "Example: capstan plugin push rotate-logs.wasm oci://registry.example.com/ops/rotate-logs:1.2.0"
+    )]
+    Push(registry::PushArguments),
 }
 
 /// The languages that there is an SDK for.
@@ -88,7 +114,7 @@ pub(crate) struct DevArguments {
     parameters: Vec<String>,
 }
 
-pub(crate) fn plugin(command: PluginCommand) -> Result<Exit> {
+pub(crate) fn plugin(state: Option<&Path>, command: PluginCommand) -> Result<Exit> {
     match command {
         PluginCommand::New(arguments) => new::new(&arguments),
         PluginCommand::Build(arguments) => {
@@ -109,5 +135,12 @@ pub(crate) fn plugin(command: PluginCommand) -> Result<Exit> {
             );
             Ok(Exit::Success)
         }
+        PluginCommand::Install(arguments) => install::install(state, &arguments),
+        PluginCommand::List(arguments) => install::list(state, &arguments),
+        PluginCommand::Remove { name } => install::remove(state, &name),
+        PluginCommand::Keygen(arguments) => trust::keygen(&arguments),
+        PluginCommand::Sign(arguments) => trust::sign(&arguments),
+        PluginCommand::Verify(arguments) => trust::verify(&arguments),
+        PluginCommand::Push(arguments) => registry::push(&arguments),
     }
 }
