@@ -5,6 +5,7 @@
 
 mod actions;
 mod broker;
+mod cleaner;
 mod clock;
 mod control;
 mod credentials;
@@ -31,6 +32,7 @@ mod step;
 mod testing;
 
 pub use actions::{Action, ActionRegistry, BuiltIn};
+pub use cleaner::Cleaner;
 pub use clock::{Clock, SystemClock};
 pub use control::{Observer, RunControl};
 pub use documents::DocumentStore;
@@ -41,4 +43,7 @@ pub use plan::{Plan, PlannedStep, Will};
 pub use receipts::{ReceiptError, verify_receipts};
 pub use result::{RunResult, RunStatus, StepResult, StepStatus};
 pub use run::{RunRequest, Runner};
+pub use secrets::Secrets;
 pub use state::StateFolder;
+pub use step::inventory::settle as settle_inventory;
+pub use step::{Judgement, Verdict, judge};

@@ -23,6 +23,7 @@ mod shared;
 mod step;
 pub mod tariff;
 pub mod worker;
+mod world;
 
 pub use broker::{
     Broker, BrokerError, ConnectRequest, Connected, DocumentRequest, DocumentResult,
@@ -37,4 +38,7 @@ pub use runtime::Runtime;
 pub use step::{
     Call, ChildRecord, Denial, Event, EventSink, FailureKind, LogLevel, OutputStream, Platform,
     Status, StepContext, StepEvent, StepOutcome, StepReport, StepRequest, StopReason, Usage, Wake,
+};
+pub use world::{
+    NoAnswer, World, WorldClock, WorldCommand, WorldEnd, WorldExit, WorldRequest, WorldResponse,
 };

@@ -18,8 +18,8 @@ use crate::pattern::is_below;
 use crate::request::{ChildrenRequest, Manifest};
 
 use component::component;
-pub use missing::Missing;
 use missing::needs_of_grant;
+pub use missing::{Missing, explain};
 
 /// Whom a decision is about.
 #[derive(Debug, Clone, Default)]
