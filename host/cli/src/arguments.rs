@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::plugin::PluginCommand;
+
 /// Runs operations documents; every action is a sandboxed component, confined down to its child processes.
 #[derive(Debug, Parser)]
 #[command(
@@ -56,6 +58,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: DocumentCommand,
     },
+    /// Write actions and collectors.
+    #[command(subcommand, hide = true)]
+    Plugin(PluginCommand),
     /// Work on policies.
     #[command(subcommand)]
     Policy(PolicyCommand),

@@ -35,6 +35,7 @@ pub use actions::{Action, ActionRegistry, BuiltIn};
 pub use cleaner::Cleaner;
 pub use clock::{Clock, SystemClock};
 pub use control::{Observer, RunControl};
+pub use credentials::sign_with;
 pub use documents::DocumentStore;
 pub use error::RunnerError;
 pub use node::NodeInfo;

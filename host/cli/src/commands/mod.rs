@@ -2,6 +2,7 @@
 
 mod inspect;
 mod parameter;
+pub(crate) mod plugin;
 mod policy;
 mod run;
 mod validate;
@@ -34,6 +35,7 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
         Command::Doctor { state, output } => inspect::doctor(state.state.as_deref(), output),
         Command::Action(command) => inspect::action(command),
         Command::Document { state, command } => inspect::document(state.state.as_deref(), command),
+        Command::Plugin(command) => plugin::run(command),
         Command::Policy(command) => policy::policy(command),
         Command::Audit {
             state,
