@@ -14,6 +14,7 @@ mod crash;
 mod downloads;
 mod escapes;
 mod hardening;
+mod harness;
 mod limits;
 mod packages;
 mod scenarios;

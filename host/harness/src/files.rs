@@ -111,8 +111,9 @@ impl Files {
     ) -> io::Result<BTreeMap<String, Entry>> {
         for path in self.look()?.keys() {
             let modified = specs.get(path).and_then(|spec| spec.modified);
+            let modified = modified.map_or(now, |time| time.0);
             let file = File::open(self.root.join(inner(path)))?;
-            file.set_modified(SystemTime::from(modified.unwrap_or(now)))?;
+            file.set_modified(SystemTime::from(modified))?;
         }
         for (path, spec) in specs {
             if let Some(mode) = spec.mode {

@@ -22,6 +22,7 @@ pub use report::{
     Suspension, Wait,
 };
 pub use request::{
-    DocumentSpec, FileSpec, HttpSpec, ProgramSpec, Request, Signal, StepSpec, WorldSpec,
+    DocumentSpec, FileSpec, HttpSpec, ParameterSpec, ProgramSpec, Request, Signal, StepSpec, Time,
+    WorldSpec,
 };
 pub use run::run;

@@ -1,6 +1,6 @@
 //! What the step may do.
 
-use capstan_policy::Policy;
+use capstan_policy::{Decision, Manifest, Policy, StepNeeds, Subject};
 use serde_json::{Map, Value, json};
 
 use crate::error::HarnessError;
@@ -8,38 +8,30 @@ use crate::request::Request;
 
 const EVERY_ACCESS: [&str; 4] = ["read-write", "execute", "replace", "append"];
 
-/// The policy of a request. One that grants everything leaves a component with all that its manifest requests, since a
-/// component never gets more than that.
-pub(crate) fn policy(request: &Request) -> Result<Policy, HarnessError> {
+/// What a step of the request may do.
+pub(crate) fn decide(
+    request: &Request,
+    subject: &Subject,
+    manifest: &Manifest,
+    needs: &StepNeeds,
+) -> Result<Decision, HarnessError> {
     if let Some(text) = &request.policy {
         if request.deny.is_some() || request.limits.is_some() {
             return Err(HarnessError::Request(
                 "`deny` and `limits` go with the grants of the manifest; with a `policy`, write them there".into(),
             ));
         }
-        return parse(text, "policy");
+        return Ok(parse(text, "policy")?.decide(subject, manifest, needs));
     }
-    let everything = json!({
-        "id": "what the manifest requests",
-        "grants": {
-            "files": [{ "path": "/", "access": EVERY_ACCESS }],
-            "hosts": [{ "host": "*", "private": true }],
-            "programs": ["/"],
-            "parameters": ["*"],
-            "secrets": ["*"],
-            "documents": ["*"],
-            "signing": ["*"],
-        },
-    });
-    let mut rules = vec![everything];
+    let mut policy = json!({ "version": 1 });
     if let Some(denied) = &request.deny {
-        rules.push(json!({ "id": "deny", "effect": "deny", "grants": denied_grants(denied) }));
+        policy["rules"] = json!([{ "effect": "deny", "grants": denied_grants(denied) }]);
     }
-    let mut policy = json!({ "version": 1, "rules": rules });
     if let Some(limits) = &request.limits {
         policy["limits"] = Value::Object(limits.clone());
     }
-    parse(&policy.to_string(), "deny and limits")
+    let policy = parse(&policy.to_string(), "deny and limits")?;
+    Ok(policy.decide_as_requested(subject, manifest, needs))
 }
 
 fn parse(text: &str, origin: &str) -> Result<Policy, HarnessError> {

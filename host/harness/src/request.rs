@@ -60,7 +60,25 @@ pub struct WorldSpec {
     /// What a step that waits for one of them gets, each once, in this order.
     pub signals: Vec<Signal>,
     /// What the clock shows at the beginning; midnight of the first of January 2026 when absent.
-    pub now: Option<Timestamp>,
+    pub now: Option<Time>,
+}
+
+/// A time, as RFC 3339 writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Time(pub Timestamp);
+
+impl TryFrom<String> for Time {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.parse::<Timestamp>() {
+            Ok(time) if time >= Timestamp::UNIX_EPOCH => Ok(Self(time)),
+            _ => Err(format!(
+                "`{text}` is no time after 1970, such as 2026-01-31T12:00:00Z"
+            )),
+        }
+    }
 }
 
 /// A parameter's value.
@@ -91,7 +109,7 @@ pub struct FileSpec {
     /// The permission bits.
     pub mode: Option<u32>,
     /// When it was last changed; when the test begins when absent.
-    pub modified: Option<Timestamp>,
+    pub modified: Option<Time>,
 }
 
 #[derive(Deserialize)]
@@ -102,7 +120,7 @@ struct FileFields {
     #[serde(default)]
     directory: bool,
     mode: Option<String>,
-    modified: Option<Timestamp>,
+    modified: Option<Time>,
 }
 
 impl TryFrom<Value> for FileSpec {
@@ -179,7 +197,7 @@ pub struct ProgramSpec {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HttpSpec {
-    /// Upper case; any when absent.
+    /// Any when absent or `*`.
     pub method: Option<String>,
     /// Absolute; `*` stands for any characters.
     pub url: String,

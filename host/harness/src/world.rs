@@ -192,7 +192,7 @@ impl HttpSpec {
         let same = |own: &str| Url::parse(own).is_ok_and(|own| own.as_str() == url);
         self.method
             .as_ref()
-            .is_none_or(|own| own.eq_ignore_ascii_case(method))
+            .is_none_or(|own| own == "*" || own.eq_ignore_ascii_case(method))
             && (same(&self.url) || glob(&self.url, url))
     }
 
