@@ -44,7 +44,7 @@ export default defineAction({
       if (!(error instanceof Denied)) throw error;
       step.log("warn", "not there", { target: error.target });
     }
-    const names = files.readdir(folder);
+    const names = files.readdir(folder).map(({ name }) => name);
     const ended = names.map((name) => process.spawnSync("gzip", [folder + "/" + name]).status);
     await new Promise((done) => setTimeout(done, 60_000));
     return suspend({ names, ended }, { signal: "go", after: 3_600_000, reason: "asks first" });
@@ -59,7 +59,7 @@ export default defineAction({
 });`;
 
 const world = (changes) => ({
-  files: { "/srv/a": "one", "/srv/b": { data: new Uint8Array([255]), modified: "2020-01-01T00:00:00Z", mode: 0o600 } },
+  files: { "/etc/tour": "", "/srv/a": "one", "/srv/b": { data: new Uint8Array([255]), modified: "2020-01-01T00:00:00Z", mode: 0o600 } },
   programs: { gzip: [{ writes: { "/srv/a.gz": new Uint8Array([31, 139]) }, removes: ["/srv/a"] }, { status: 3, stderr: "no\n" }] },
   responses: { "POST https://hooks.example.com/*": [204, 500] },
   secrets: { "/tour/key": "hunter2-hunter2" },
@@ -96,7 +96,7 @@ test("a signal, and what is not answered", { skip }, async () => {
 });
 
 test("limits and policies", { skip }, async () => {
-  const limited = await runComponent(world({ limits: { fuel: 1_000_00 } }), { folder: "/srv" }, { component });
+  const limited = await runComponent(world({ limits: { fuel: 100_000 } }), { folder: "/srv" }, { component });
   assert.equal(limited.statusDetail, "FuelExhausted");
   const refused = await runComponent(world({ policy: "version: 1" }), { folder: "/srv" }, { component });
   assert.equal(refused.statusDetail, "AccessDenied");

@@ -63,7 +63,7 @@ def component(tmp_path_factory):
 
 def world(**changes):
     given = {
-        "files": {"/srv/a": "one", "/srv/b": File(b"\xff", modified="2020-01-01T00:00:00Z", mode=0o600)},
+        "files": {"/etc/tour": "", "/srv/a": "one", "/srv/b": File(b"\xff", modified="2020-01-01T00:00:00Z", mode=0o600)},
         "programs": {"gzip": [Answer(writes={"/srv/a.gz": b"\x1f\x8b"}, removes=["/srv/a"]), (3, "", "no\n")]},
         "responses": {"POST https://hooks.example.com/*": [Response(204, times=1), Response(500)]},
         "secrets": {"/tour/key": "hunter2-hunter2"},
