@@ -11,6 +11,7 @@ const CARRIED: &[(&str, &[&str])] = &[
     ("sdk/rust/Cargo.toml", &["toml"]),
     ("sdk/rust/src", &["rs"]),
     ("sdk/rust/macros", &["rs", "toml"]),
+    ("sdk/rust/test", &["rs", "toml"]),
     ("sdk/python/pyproject.toml", &["toml"]),
     ("sdk/python/hatch_build.py", &["py"]),
     ("sdk/python/README.md", &["md"]),

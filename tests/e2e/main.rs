@@ -14,6 +14,7 @@ mod crash;
 mod downloads;
 mod escapes;
 mod hardening;
+mod harness;
 mod kept;
 mod limits;
 mod packages;

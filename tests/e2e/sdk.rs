@@ -1,24 +1,11 @@
 //! Actions and collectors as plugin developers write them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use capstan_runtime::{describe, with_manifest};
+use capstan_runtime::with_manifest;
 use serde_json::{Value, json};
 
-use crate::support::{Machine, Run, component};
-
-/// A component that makes its own manifest, with that manifest in it, as `capstan plugin build` leaves it.
-fn described(machine: &Machine, name: &str) -> PathBuf {
-    let wasm = std::fs::read(component(name)).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    let manifest = runtime.block_on(describe(&wasm)).unwrap();
-    machine.file(
-        &format!("{name}.wasm"),
-        with_manifest(&wasm, &manifest).unwrap(),
-    )
-}
+use crate::support::{Machine, Run, component, described};
 
 fn run(machine: &Machine, component: &Path, action: &str, inputs: Value, grants: Value) -> Run {
     let document = json!({

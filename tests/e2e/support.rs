@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use capstan_runtime::{describe, with_manifest};
 use serde_json::Value;
 
 /// Where the tests keep their files: never below a folder that a confined step sees replaced by its own, or what
@@ -238,6 +239,19 @@ pub fn component(name: &str) -> PathBuf {
     target
         .join("wasm32-wasip2/component")
         .join(format!("{}.wasm", name.replace('-', "_")))
+}
+
+/// A component that makes its own manifest, with that manifest in it, as `capstan plugin build` leaves it.
+pub fn described(machine: &Machine, name: &str) -> PathBuf {
+    let wasm = std::fs::read(component(name)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let manifest = runtime.block_on(describe(&wasm)).unwrap();
+    machine.file(
+        &format!("{name}.wasm"),
+        with_manifest(&wasm, &manifest).unwrap(),
+    )
 }
 
 pub fn repository() -> &'static Path {

@@ -139,6 +139,31 @@ const MACHINE_FACTS: &[&str] = &[
 /// Variables of the host that say where one is, not what one may.
 const ENVIRONMENT: &[&str] = &["LANG", "LC_*", "TZ"];
 
+impl Grant {
+    /// All that can be granted.
+    pub(crate) fn everything() -> Self {
+        let all = || BTreeSet::from(["*".to_owned()]);
+        let words = ["read-write", "execute", "replace", "append"];
+        let mut hosts = parse_host("*").unwrap_or_default();
+        hosts.iter_mut().for_each(|rule| rule.private = true);
+        Self {
+            environment: all(),
+            documents: all(),
+            parameters: all(),
+            secrets: vec![SecretRule::anywhere("*")],
+            signing: all(),
+            programs: BTreeSet::from(["/".to_owned()]),
+            files: vec![FileRule {
+                path: "/".into(),
+                access: parse_access(words).unwrap_or_default(),
+                except: Vec::new(),
+            }],
+            hosts,
+            ..Self::default()
+        }
+    }
+}
+
 impl Profile {
     /// Layers that a step does without where the machine lacks them, unless the policy says otherwise.
     #[must_use]
@@ -208,19 +233,13 @@ impl Profile {
                 grant.hosts.iter_mut().for_each(|rule| rule.port = None);
             }
             Self::TrustedHost => {
-                grant.confinement = Confinement::Unconfined;
-                grant.environment = set(&["*"]);
-                grant.documents = set(&["*"]);
-                grant.parameters = set(&["*"]);
-                grant.secrets = vec![SecretRule::anywhere("*")];
-                grant.signing = set(&["*"]);
-                grant.programs = set(&["/"]);
-                grant.files = vec![rule("/", &["read-write", "execute", "replace", "append"])];
-                grant.hosts = parse_host("*").unwrap_or_default();
-                grant.hosts.iter_mut().for_each(|rule| rule.private = true);
-                grant
-                    .may_lack
-                    .extend([Layer::FileMetadata, Layer::SetuidFiles]);
+                let mut may_lack = grant.may_lack;
+                may_lack.extend([Layer::FileMetadata, Layer::SetuidFiles]);
+                grant = Grant {
+                    confinement: Confinement::Unconfined,
+                    may_lack,
+                    ..Grant::everything()
+                };
             }
         }
         grant

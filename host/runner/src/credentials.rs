@@ -52,6 +52,23 @@ pub(crate) fn find() -> Result<Credentials, BrokerError> {
     }
 }
 
+/// The headers that sign a request with these keys.
+///
+/// # Errors
+/// When the request cannot be signed.
+pub fn sign_with(
+    id: &str,
+    key: &str,
+    request: &SignRequest,
+    now: SystemTime,
+) -> Result<Vec<(String, String)>, BrokerError> {
+    headers(
+        &Credentials::new(id, key, None, None, "given"),
+        request,
+        now,
+    )
+}
+
 /// The headers that sign a request (Signature Version 4).
 ///
 /// # Errors

@@ -1,20 +1,17 @@
 //! What a step tells while it runs: cleaned of secrets, kept in its output files, and passed on.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use capstan_runtime::{EventSink, OutputStream, StepEvent, StepOutcome, StepReport};
+use capstan_runtime::{EventSink, OutputStream, StepEvent, StepReport};
 
+use crate::cleaner::Cleaner;
 use crate::output::StepOutput;
-use crate::secrets::{CleanStream, Secrets};
 use crate::session::Session;
 
 /// The way of a step's events to where they belong.
 pub(crate) struct Events {
     output: Arc<Mutex<StepOutput>>,
-    /// What is held back of each stream because a secret may begin there.
-    streams: Arc<Mutex<HashMap<OutputStream, CleanStream>>>,
-    secrets: Arc<Secrets>,
+    cleaner: Arc<Cleaner>,
     deliver: EventSink,
 }
 
@@ -50,55 +47,27 @@ impl Events {
         });
         Self {
             output,
-            streams: Arc::default(),
-            secrets: Arc::clone(&session.secrets),
+            cleaner: Arc::new(Cleaner::new(Arc::clone(&session.secrets))),
             deliver,
         }
     }
 
     /// Takes what the worker tells.
     pub(crate) fn sink(&self) -> EventSink {
-        let (deliver, secrets, streams) = (
-            Arc::clone(&self.deliver),
-            Arc::clone(&self.secrets),
-            Arc::clone(&self.streams),
-        );
-        Arc::new(move |mut event| {
-            match &mut event {
-                StepEvent::Output { stream, data } => {
-                    *data = lock(&streams)
-                        .entry(*stream)
-                        .or_default()
-                        .push(&secrets, data);
-                    if data.is_empty() {
-                        return;
-                    }
-                }
-                StepEvent::Progress { note, .. } => secrets.clean(note),
-                StepEvent::Log {
-                    message, fields, ..
-                } => {
-                    secrets.clean(message);
-                    if let Some(fields) = fields {
-                        secrets.clean(fields);
-                    }
-                }
+        let (deliver, cleaner) = (Arc::clone(&self.deliver), Arc::clone(&self.cleaner));
+        Arc::new(move |event| {
+            if let Some(event) = cleaner.event(event) {
+                deliver(event);
             }
-            deliver(event);
         })
     }
 
     /// Passes on what was held back: nothing more comes.
     pub(crate) fn release(&self) {
-        let rests: Vec<(OutputStream, Vec<u8>)> = lock(&self.streams)
-            .iter_mut()
-            .map(|(stream, rest)| (*stream, rest.finish()))
-            .collect();
-        for (stream, data) in rests {
-            if !data.is_empty() {
-                (self.deliver)(StepEvent::Output { stream, data });
-            }
-        }
+        self.cleaner
+            .release()
+            .into_iter()
+            .for_each(|event| (self.deliver)(event));
     }
 
     /// Adds a line of the supervisor's own to a stream.
@@ -113,37 +82,7 @@ impl Events {
 
     /// Takes secrets out of all that a report says in free text.
     pub(crate) fn clean_report(&self, report: &mut StepReport) {
-        let secrets = &self.secrets;
-        match &mut report.outcome {
-            StepOutcome::Done { outputs, .. } => {
-                outputs
-                    .iter_mut()
-                    .for_each(|value| secrets.clean_value(value));
-            }
-            StepOutcome::Suspended { reason, .. } => secrets.clean(reason),
-            StepOutcome::Failure {
-                message, detail, ..
-            } => {
-                secrets.clean(message);
-                detail
-                    .iter_mut()
-                    .for_each(|value| secrets.clean_value(value));
-            }
-            StepOutcome::Stopped { message, .. } => secrets.clean(message),
-        }
-        for denial in &mut report.denials {
-            secrets.clean(&mut denial.target);
-            secrets.clean(&mut denial.hint);
-        }
-        for set in [&mut report.hosts_contacted, &mut report.files_written] {
-            *set = std::mem::take(set)
-                .into_iter()
-                .map(|mut text| {
-                    secrets.clean(&mut text);
-                    text
-                })
-                .collect();
-        }
+        self.cleaner.report(report);
     }
 
     /// The output so far.

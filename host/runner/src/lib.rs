@@ -5,6 +5,7 @@
 
 mod actions;
 mod broker;
+mod cleaner;
 mod clock;
 mod control;
 mod credentials;
@@ -31,8 +32,10 @@ mod step;
 mod testing;
 
 pub use actions::{Action, ActionRegistry, BuiltIn, compile};
+pub use cleaner::Cleaner;
 pub use clock::{Clock, SystemClock};
 pub use control::{Observer, RunControl};
+pub use credentials::sign_with;
 pub use documents::DocumentStore;
 pub use error::RunnerError;
 pub use node::NodeInfo;
@@ -41,4 +44,7 @@ pub use plan::{Plan, PlannedStep, Will};
 pub use receipts::{ReceiptError, verify_receipts};
 pub use result::{RunResult, RunStatus, StepResult, StepStatus};
 pub use run::{RunRequest, Runner};
+pub use secrets::Secrets;
 pub use state::StateFolder;
+pub use step::inventory::settle as settle_inventory;
+pub use step::{Judgement, Verdict, judge};

@@ -6,7 +6,7 @@ use capstan_document::{
     Platform, PreconditionOutcome, ResolvedDocument, ResolvedStep, is_ssm_action,
 };
 use capstan_policy::{
-    Decision, Grant, Limits, Missing, StepDirectories, StepNeeds, Subject, union,
+    Decision, Grant, Limits, Missing, StepDirectories, StepNeeds, Subject, explain, union,
 };
 use serde::Serialize;
 
@@ -205,18 +205,6 @@ fn without(error: RunnerError) -> Will {
         RunnerError::Refused(why) => Will::Denied(why),
         other => Will::Fail(other.to_string()),
     }
-}
-
-/// What is missing, in one message.
-fn explain(missing: &[Missing]) -> String {
-    let mut text = String::from("the policy does not grant what the step needs:");
-    for one in missing {
-        text.push_str(&format!(
-            "\n  {}: {}\n    needed because {}\n    a rule grants it with  {}",
-            one.capability, one.item, one.reason, one.hint
-        ));
-    }
-    text
 }
 
 /// The subject of a step.

@@ -22,7 +22,7 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
 
 /// The secrets of a run, as they are and as base64, in URLs and in JSON.
 #[derive(Debug, Default)]
-pub(crate) struct Secrets(RwLock<Option<Arc<Known>>>);
+pub struct Secrets(RwLock<Option<Arc<Known>>>);
 
 #[derive(Debug)]
 struct Known {
@@ -33,7 +33,7 @@ struct Known {
 
 impl Secrets {
     /// Remembers a value, before anybody gets it.
-    pub(crate) fn learn(&self, value: &str) {
+    pub fn learn(&self, value: &str) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let mut forms = known
             .as_ref()
@@ -68,7 +68,7 @@ impl Secrets {
     }
 
     /// A text without secrets.
-    pub(crate) fn clean(&self, text: &mut String) {
+    pub fn clean(&self, text: &mut String) {
         if let Some(known) = self.known()
             && known.search.is_match(text.as_str())
         {
@@ -79,7 +79,7 @@ impl Secrets {
     }
 
     /// A value without secrets, keys included.
-    pub(crate) fn clean_value(&self, value: &mut Value) {
+    pub fn clean_value(&self, value: &mut Value) {
         if self.known().is_none() {
             return;
         }

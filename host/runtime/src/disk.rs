@@ -1,6 +1,6 @@
 //! The limit of the disk, which the kernel does not keep: looked at while a step runs, and at its end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::shared::StepShared;
 use crate::step::{StepContext, StopReason};
+use crate::world::{self, World};
 
 /// The first look, and the time between two where little is written.
 const FIRST: Duration = Duration::from_millis(50);
@@ -76,10 +77,9 @@ fn next_pause(
 
 /// What is in the folders of a step; none when there are more files than it may have.
 async fn measure(shared: &StepShared, processes: bool) -> Option<Measured> {
-    let mut folders = folders(&shared.sandbox, &shared.context);
-    folders
-        .own
-        .push(PathBuf::from(&shared.context.work_directory));
+    let mut folders = folders(&shared.sandbox, shared.world.as_ref(), &shared.context);
+    let own = shared.real(Path::new(&shared.context.work_directory));
+    folders.own.push(own.into_owned());
     folders.processes = processes;
     let most = most(shared);
     walk(folders, most).await
@@ -104,8 +104,13 @@ async fn walk(folders: DiskFolders, most: u64) -> Option<Measured> {
 }
 
 /// The folders that the steps of a run share.
-fn folders(sandbox: &Sandbox, context: &StepContext) -> DiskFolders {
-    let mut shared = vec![PathBuf::from(&context.downloads_directory)];
+fn folders(
+    sandbox: &Sandbox,
+    world: Option<&Arc<dyn World>>,
+    context: &StepContext,
+) -> DiskFolders {
+    let downloads = Path::new(&context.downloads_directory);
+    let mut shared: Vec<PathBuf> = vec![world::real(world, downloads).into_owned()];
     shared.extend(sandbox.private_folders());
     DiskFolders {
         shared,
@@ -124,8 +129,12 @@ fn excess(shared: &StepShared, measured: Option<&Measured>) -> Option<String> {
 }
 
 /// What the folders that steps share hold before the first of them.
-pub(crate) async fn before_all(sandbox: &Sandbox, context: &StepContext) -> DiskUsage {
-    walk(folders(sandbox, context), u64::MAX)
+pub(crate) async fn before_all(
+    sandbox: &Sandbox,
+    world: Option<&Arc<dyn World>>,
+    context: &StepContext,
+) -> DiskUsage {
+    walk(folders(sandbox, world, context), u64::MAX)
         .await
         .unwrap_or_default()
         .shared

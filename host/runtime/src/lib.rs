@@ -24,6 +24,7 @@ mod shared;
 mod step;
 pub mod tariff;
 pub mod worker;
+mod world;
 
 pub use acceptable::check_acceptable;
 pub use broker::{
@@ -39,4 +40,7 @@ pub use runtime::Runtime;
 pub use step::{
     Call, ChildRecord, Denial, Event, EventSink, FailureKind, LogLevel, OutputStream, Platform,
     Status, StepContext, StepEvent, StepOutcome, StepReport, StepRequest, StopReason, Usage, Wake,
+};
+pub use world::{
+    NoAnswer, World, WorldClock, WorldCommand, WorldEnd, WorldExit, WorldRequest, WorldResponse,
 };

@@ -1,6 +1,7 @@
 //! Running a step attempt.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ use crate::step::{
     Call, Event, EventSink, FailureKind, OutputStream, Status, StepOutcome, StepReport,
     StepRequest, StopReason, Usage, Wake,
 };
+use crate::world::World;
 
 /// What a suspended action may leave behind.
 const MAX_STATE: usize = 1 << 20;
@@ -40,6 +42,7 @@ pub struct Runtime {
     linker: Linker<StepState>,
     cache: CompileCache,
     sandbox: Arc<Sandbox>,
+    world: Option<Arc<dyn World>>,
     loaded: Mutex<HashMap<String, Loaded>>,
     /// What the folders that steps share held at the end of the last one.
     disk: Mutex<Option<DiskUsage>>,
@@ -84,6 +87,23 @@ impl Runtime {
     /// # Errors
     /// When the engine does not work on this machine.
     pub fn new(cache: CompileCache, sandbox: Arc<Sandbox>) -> Result<Self, RuntimeError> {
+        Self::build(cache, sandbox, None)
+    }
+
+    /// Sets up the engine for steps in a scripted world. Nothing of the machine is in their reach.
+    ///
+    /// # Errors
+    /// When the engine does not work on this machine.
+    pub fn in_world(cache: CompileCache, world: Arc<dyn World>) -> Result<Self, RuntimeError> {
+        let sandbox = Arc::new(Sandbox::without_programs());
+        Self::build(cache, sandbox, Some(world))
+    }
+
+    fn build(
+        cache: CompileCache,
+        sandbox: Arc<Sandbox>,
+        world: Option<Arc<dyn World>>,
+    ) -> Result<Self, RuntimeError> {
         let engine = crate::engine::for_steps()?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(RuntimeError::engine)?;
@@ -91,11 +111,15 @@ impl Runtime {
             .map_err(RuntimeError::engine)?;
         ActionPlugin::add_to_linker::<_, HasSelf<StepState>>(&mut linker, |state| state)
             .map_err(RuntimeError::engine)?;
+        if world.is_some() {
+            crate::world::link_clock(&mut linker).map_err(RuntimeError::engine)?;
+        }
         Ok(Self {
             engine,
             linker,
             cache,
             sandbox,
+            world,
             loaded: Mutex::new(HashMap::new()),
             disk: Mutex::new(None),
         })
@@ -162,7 +186,10 @@ impl Runtime {
             .clone();
         let before = match known {
             Some(before) => before,
-            None => crate::disk::before_all(&self.sandbox, &request.context).await,
+            None => {
+                let world = self.world.as_ref();
+                crate::disk::before_all(&self.sandbox, world, &request.context).await
+            }
         };
         let shared = Arc::new(StepShared::new(
             request,
@@ -170,6 +197,7 @@ impl Runtime {
             events,
             cancel,
             Arc::clone(&self.sandbox),
+            self.world.clone(),
             before,
         ));
         let (outcome, fuel, peak_memory) = match self.load(&component) {
@@ -246,6 +274,9 @@ fn state(shared: &Arc<StepShared>, preopens: bool) -> StepState {
         stream: OutputStream::Stderr,
     });
     wasi.max_random_size(1 << 20);
+    if let Some(world) = &shared.world {
+        crate::world::random(&mut wasi, world.clock());
+    }
     if preopens {
         for rule in &shared.component.grant().files {
             let has = |access| rule.access.contains(&access);
@@ -261,7 +292,8 @@ fn state(shared: &Arc<StepShared>, preopens: bool) -> StepState {
                 FsPerms::ReadOnly
             };
             // A folder that does not exist is not there for the guest either.
-            let opened = wasi.preopened_dir(&rule.path, &rule.path, permissions);
+            let folder = shared.real(Path::new(&rule.path));
+            let opened = wasi.preopened_dir(folder, &rule.path, permissions);
             if writable && opened.is_ok() {
                 shared.wrote.store(true, Ordering::Relaxed);
             }

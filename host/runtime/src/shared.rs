@@ -1,6 +1,8 @@
 //! What all parts of a running step share.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -17,6 +19,7 @@ use crate::network::ChildProxy;
 use crate::step::{
     ChildRecord, Denial, EventSink, OutputStream, StepContext, StepEvent, StopReason,
 };
+use crate::world::{self, World};
 
 /// A running step, as its host functions and child processes see it.
 pub(crate) struct StepShared {
@@ -32,6 +35,10 @@ pub(crate) struct StepShared {
     pub(crate) cancel: watch::Receiver<bool>,
     pub(crate) started: Instant,
     pub(crate) sandbox: Arc<Sandbox>,
+    /// What stands in for the machine; none on a node.
+    pub(crate) world: Option<Arc<dyn World>>,
+    /// What the clock of the world showed when the step began, in nanoseconds since 1970.
+    pub(crate) began_nanos: u64,
     pub(crate) counters: Counters,
     stop: Mutex<Option<(StopReason, String)>>,
     stopped: Notify,
@@ -82,6 +89,7 @@ impl StepShared {
         events: EventSink,
         cancel: watch::Receiver<bool>,
         sandbox: Arc<Sandbox>,
+        world: Option<Arc<dyn World>>,
         disk_before: DiskUsage,
     ) -> Self {
         let fuel = request.limits.fuel;
@@ -98,6 +106,8 @@ impl StepShared {
             cancel,
             started: Instant::now(),
             sandbox,
+            began_nanos: world.as_ref().map_or(0, |world| world.clock().nanos()),
+            world,
             counters: Counters {
                 engine_fuel: AtomicU64::new(fuel),
                 ..Counters::default()
@@ -116,10 +126,24 @@ impl StepShared {
         }
     }
 
+    /// Where a path of the step lies on this machine.
+    pub(crate) fn real<'a>(&self, path: &'a Path) -> Cow<'a, Path> {
+        world::real(self.world.as_ref(), path)
+    }
+
+    /// The step's name for a path on this machine; none for what it cannot have.
+    pub(crate) fn seen<'a>(&self, path: &'a Path) -> Option<Cow<'a, Path>> {
+        world::seen(self.world.as_ref(), path)
+    }
+
     /// Whose the files are that the component makes: the user's that its programs run as.
     pub(crate) fn owner(&self) -> Option<&User> {
+        let run_as = &self.children.grant().run_as;
         self.owner
-            .get_or_init(|| find_user(&self.children.grant().run_as).unwrap_or(None))
+            .get_or_init(|| match self.world {
+                None => find_user(run_as).unwrap_or(None),
+                Some(_) => None,
+            })
             .as_ref()
     }
 

@@ -152,6 +152,12 @@ impl Sandbox {
         }
     }
 
+    /// For a process that starts no programs: what it is asked to start is refused.
+    #[must_use]
+    pub fn without_programs() -> Self {
+        Self::new(Enforced::default(), None, false, false)
+    }
+
     pub(crate) fn with_private_tmp(self, private_tmp: Option<PathBuf>) -> Self {
         Self {
             private_tmp,

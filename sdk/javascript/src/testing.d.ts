@@ -1,5 +1,10 @@
-/** Tests of actions and collectors in Node, against a host that is scripted. */
+/**
+ * Tests of actions and collectors, against a host that is scripted: in Node with `withHost`, which is fast and can be debugged, and
+ * with the built component in the real host with `runComponent`, with its grant, its checks and its fuel.
+ */
 import type { Action, Collector, Context, Event, Result, Suspension } from "./index.js";
+
+export { HarnessError, runComponent, type ProgramAnswer, type ResponseAnswer, type Run, type World } from "./harness.js";
 
 /** What the host answers with. What is in `denied`, a path, a program, a URL or a name, is refused. */
 export interface Script {

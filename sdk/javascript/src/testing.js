@@ -202,3 +202,5 @@ export async function collect(collector, settings = {}, context = testContext())
   const items = await collector.collect(context, throughJson(settings));
   return items.map((item) => ({ ...item, content: item.content.map((entry) => Object.fromEntries(entry)) }));
 }
+
+export { HarnessError, runComponent } from "./harness.js";

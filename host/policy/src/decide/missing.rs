@@ -22,6 +22,19 @@ pub struct Missing {
     pub hint: String,
 }
 
+/// What is missing, in one message.
+#[must_use]
+pub fn explain(missing: &[Missing]) -> String {
+    let mut text = String::from("the policy does not grant what the step needs:");
+    for one in missing {
+        text.push_str(&format!(
+            "\n  {}: {}\n    needed because {}\n    a rule grants it with  {}",
+            one.capability, one.item, one.reason, one.hint
+        ));
+    }
+    text
+}
+
 /// What of a declaration is not granted.
 pub(super) fn needs_of_grant(
     granted: &Grant,

@@ -18,8 +18,8 @@ use crate::pattern::is_below;
 use crate::request::{ChildrenRequest, Manifest};
 
 use component::component;
-pub use missing::Missing;
 use missing::needs_of_grant;
+pub use missing::{Missing, explain};
 
 /// Whom a decision is about.
 #[derive(Debug, Clone, Default)]
@@ -87,6 +87,39 @@ impl Policy {
     /// Decides what a step may do. Deny overrides allow; the order of rules means nothing.
     #[must_use]
     pub fn decide(&self, subject: &Subject, manifest: &Manifest, step: &StepNeeds) -> Decision {
+        self.decide_with(subject, manifest, step, &Grant::default())
+    }
+
+    /// The same where all that the manifest requests is granted as well, but for what this policy denies: for tests of
+    /// a component, which has no operator yet.
+    #[must_use]
+    pub fn decide_as_requested(
+        &self,
+        subject: &Subject,
+        manifest: &Manifest,
+        step: &StepNeeds,
+    ) -> Decision {
+        let everything = Grant::everything();
+        let base = self.profile.base(&step.directories);
+        let mut decision = Decision::default();
+        let requested = component(manifest, step, &everything, &base, &mut decision);
+        let mut decision = self.decide_with(subject, manifest, step, &requested);
+        if manifest.capabilities.children == ChildrenRequest::Any {
+            let mut children = everything;
+            self.take_denied(subject, &mut children);
+            decision.children = union(&decision.children, &children);
+        }
+        decision
+    }
+
+    /// `more` is granted beside what the rules grant.
+    fn decide_with(
+        &self,
+        subject: &Subject,
+        manifest: &Manifest,
+        step: &StepNeeds,
+        more: &Grant,
+    ) -> Decision {
         let own = self.rules_for(subject, false);
         let mut base = self.profile.base(&step.directories);
         withhold(&step.directories, &mut base);
@@ -94,7 +127,7 @@ impl Policy {
             base.may_lack.clone_from(may_lack);
         }
         let mut refused = own.refused.clone();
-        let mut granted = union(&base, &own.granted);
+        let mut granted = union(&union(&base, &own.granted), more);
         // What of it the operator's rules grant, and not the profile alone.
         let mut by_rules = own.granted.clone();
         let mut limits = self.limits_with(&own.limits.iter().collect::<Vec<_>>());

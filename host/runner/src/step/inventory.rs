@@ -12,7 +12,7 @@ struct Outputs {
 }
 
 /// Puts the time into the items that a worker reports. Those that do not keep to the limits fail the step.
-pub(super) fn settle(report: &mut StepReport, types: Types, now: Timestamp) {
+pub fn settle(report: &mut StepReport, types: Types, now: Timestamp) {
     let StepOutcome::Done { outputs, .. } = &mut report.outcome else {
         return;
     };

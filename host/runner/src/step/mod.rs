@@ -1,7 +1,7 @@
 //! Running one step: from its resolved inputs to its result.
 
 mod attempt;
-mod inventory;
+pub(crate) mod inventory;
 mod outcome;
 
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use crate::plan::{Prepared, Will, prepare, subject};
 use crate::result::{StepResult, StepStatus};
 use crate::session::Session;
 use crate::state::folder_name;
+pub use outcome::{Judgement, Verdict, judge};
 
 /// The state of a step whose nested document asked for a restart. A component that returns it as its own is run
 /// again from its start, which it could have itself.

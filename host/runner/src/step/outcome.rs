@@ -2,12 +2,141 @@
 
 use capstan_policy::Decision;
 use capstan_runtime::{FailureKind, Status, StepOutcome, StepReport, StopReason, Usage, Wake};
+use serde_json::Value;
 
 use super::{Before, StepRun, Suspension};
 use crate::error::RunnerError;
 use crate::flow::{merge, of_exit_code};
 use crate::receipts::{self, Attempt};
 use crate::result::StepStatus;
+
+/// What the outcome of an attempt means.
+#[derive(Debug)]
+pub enum Judgement {
+    /// The step is over.
+    Ended(Verdict),
+    /// It goes on later.
+    Waits {
+        /// For `resume`.
+        state: Vec<u8>,
+        /// What for.
+        wake: Wake,
+        /// For people.
+        reason: String,
+    },
+}
+
+/// How a step ended.
+#[derive(Debug)]
+pub struct Verdict {
+    /// SSM's word.
+    pub status: StepStatus,
+    /// More exactly.
+    pub detail: String,
+    /// SSM's response code.
+    pub exit_code: i32,
+    /// Why, where it is not the action's own judgement.
+    pub message: Option<String>,
+    /// What a failure says besides.
+    pub failure: Option<Value>,
+    /// What the action returned.
+    pub outputs: Option<Value>,
+    /// The component's frames, if it broke off.
+    pub backtrace: Vec<String>,
+    /// Whether the component is to blame: it broke off, or does not keep to the contract.
+    pub blames_component: bool,
+}
+
+/// Puts the outcome of an attempt into SSM's words.
+#[must_use]
+pub fn judge(outcome: StepOutcome, cancelled: bool) -> Judgement {
+    let ended = |status: StepStatus, detail: String, exit_code| Verdict {
+        status,
+        detail,
+        exit_code,
+        message: None,
+        failure: None,
+        outputs: None,
+        backtrace: Vec::new(),
+        blames_component: false,
+    };
+    Judgement::Ended(match outcome {
+        StepOutcome::Done {
+            status,
+            exit_code,
+            outputs,
+        } => {
+            let status = match status {
+                Status::Success => StepStatus::Success,
+                Status::Failed => StepStatus::Failed,
+                Status::TimedOut => StepStatus::TimedOut,
+                Status::Cancelled => StepStatus::Cancelled,
+                Status::Skipped => StepStatus::Skipped,
+            };
+            let status = of_exit_code(status, exit_code, cancelled);
+            let detail = match status {
+                StepStatus::TimedOut => "ExecutionTimedOut".into(),
+                status => format!("{status:?}"),
+            };
+            Verdict {
+                outputs,
+                ..ended(status, detail, exit_code)
+            }
+        }
+        StepOutcome::Suspended {
+            state,
+            wake,
+            reason,
+        } => {
+            return Judgement::Waits {
+                state,
+                wake,
+                reason,
+            };
+        }
+        StepOutcome::Failure {
+            kind,
+            message,
+            detail: failure,
+        } => {
+            let (status, detail) = match kind {
+                FailureKind::TimedOut => (StepStatus::TimedOut, "ExecutionTimedOut"),
+                FailureKind::Cancelled => (StepStatus::Cancelled, "Cancelled"),
+                FailureKind::Denied => (StepStatus::Failed, "AccessDenied"),
+                FailureKind::InvalidInput => (StepStatus::Failed, "InvalidInput"),
+                FailureKind::Failed | FailureKind::Other => (StepStatus::Failed, "Failed"),
+            };
+            Verdict {
+                message: Some(message),
+                failure,
+                ..ended(status, detail.into(), 1)
+            }
+        }
+        StepOutcome::Stopped {
+            reason,
+            message,
+            backtrace,
+        } => {
+            let (status, code) = match reason {
+                StopReason::ExecutionTimedOut => (StepStatus::TimedOut, 137),
+                StopReason::Cancelled => (StepStatus::Cancelled, 137),
+                _ => (StepStatus::Failed, 1),
+            };
+            Verdict {
+                message: Some(message),
+                backtrace,
+                blames_component: matches!(
+                    reason,
+                    StopReason::Trapped
+                        | StopReason::StackOverflow
+                        | StopReason::LoadFailed
+                        | StopReason::MalformedAnswer
+                ),
+                ..ended(status, format!("{reason:?}"), code)
+            }
+        }
+    })
+}
 
 impl StepRun<'_> {
     /// Takes a report into the result.
@@ -33,97 +162,44 @@ impl StepRun<'_> {
         result.hosts_contacted.extend(report.hosts_contacted);
         result.files_written.extend(report.files_written);
         result.enforced = report.enforced;
-        match report.outcome {
-            StepOutcome::Done {
-                status,
-                exit_code,
-                outputs,
-            } => {
-                let status = match status {
-                    Status::Success => StepStatus::Success,
-                    Status::Failed => StepStatus::Failed,
-                    Status::TimedOut => StepStatus::TimedOut,
-                    Status::Cancelled => StepStatus::Cancelled,
-                    Status::Skipped => StepStatus::Skipped,
-                };
-                let status = of_exit_code(status, exit_code, self.session.control.is_cancelled());
-                result.outputs = outputs.or(result.outputs.take());
-                let detail = match status {
-                    StepStatus::TimedOut => "ExecutionTimedOut".into(),
-                    status => format!("{status:?}"),
-                };
-                self.conclude(before, status, detail, exit_code);
-                None
-            }
-            StepOutcome::Suspended {
+        let verdict = match judge(report.outcome, self.session.control.is_cancelled()) {
+            Judgement::Ended(verdict) => verdict,
+            Judgement::Waits {
                 state,
                 wake,
                 reason,
             } => {
-                result.status = if wake == Wake::Reboot {
-                    StepStatus::SuccessAndReboot
-                } else {
-                    StepStatus::InProgress
+                let reboots = wake == Wake::Reboot;
+                (result.status, result.status_detail, result.exit_code) = match reboots {
+                    true => (StepStatus::SuccessAndReboot, "SuccessAndReboot".into(), 194),
+                    false => (StepStatus::InProgress, "Waiting".into(), 0),
                 };
-                result.status_detail = if wake == Wake::Reboot {
-                    "SuccessAndReboot".into()
-                } else {
-                    "Waiting".into()
-                };
-                result.exit_code = if wake == Wake::Reboot { 194 } else { 0 };
-                Some(Suspension {
+                return Some(Suspension {
                     input,
                     before: before.clone(),
                     state,
                     wake,
                     reason,
-                })
+                });
             }
-            StepOutcome::Failure {
-                kind,
-                message,
-                detail: told,
-            } => {
-                result.failure_detail = told;
-                let (status, detail) = match kind {
-                    FailureKind::TimedOut => (StepStatus::TimedOut, "ExecutionTimedOut"),
-                    FailureKind::Cancelled => (StepStatus::Cancelled, "Cancelled"),
-                    FailureKind::Denied => (StepStatus::Failed, "AccessDenied"),
-                    FailureKind::InvalidInput => (StepStatus::Failed, "InvalidInput"),
-                    FailureKind::Failed | FailureKind::Other => (StepStatus::Failed, "Failed"),
-                };
-                self.end(status, detail, 1, &message);
-                self.conclude(before, status, detail.to_owned(), 1);
-                None
-            }
-            StepOutcome::Stopped {
-                reason,
-                message,
-                backtrace,
-            } => {
-                let status = match reason {
-                    StopReason::ExecutionTimedOut => StepStatus::TimedOut,
-                    StopReason::Cancelled => StepStatus::Cancelled,
-                    _ => StepStatus::Failed,
-                };
-                self.result.backtrace = backtrace;
-                let message = match reason {
-                    StopReason::Trapped
-                    | StopReason::StackOverflow
-                    | StopReason::LoadFailed
-                    | StopReason::MalformedAnswer => format!(
-                        "the action {} in the step `{}`: {message}",
-                        self.step.action, self.step.name
-                    ),
-                    _ => message,
-                };
-                let code = if status == StepStatus::Failed { 1 } else { 137 };
-                let detail = format!("{reason:?}");
-                self.end(status, &detail, code, &message);
-                self.conclude(before, status, detail, code);
-                None
-            }
+        };
+        result.outputs = verdict.outputs.or(result.outputs.take());
+        if !verdict.backtrace.is_empty() {
+            result.backtrace = verdict.backtrace;
         }
+        result.failure_detail = verdict.failure;
+        if let Some(message) = &verdict.message {
+            let message = match verdict.blames_component {
+                true => format!(
+                    "the action {} in the step `{}`: {message}",
+                    self.step.action, self.step.name
+                ),
+                false => message.clone(),
+            };
+            self.end(verdict.status, &verdict.detail, verdict.exit_code, &message);
+        }
+        self.conclude(before, verdict.status, verdict.detail, verdict.exit_code);
+        None
     }
 
     /// Sums up a set of inputs with those before it: the worst wins, and the first code that is not 0.

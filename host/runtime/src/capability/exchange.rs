@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 use tokio_rustls::rustls::pki_types::ServerName;
 use url::Url;
 
+use super::scripted;
 use crate::bindings::capstan::host::types::Error;
 use crate::broker::ConnectRequest;
 use crate::shared::StepShared;
@@ -86,8 +87,18 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    /// A connection that is good for one request.
-    pub(crate) async fn open<B>(&self, shared: &StepShared) -> Result<SendRequest<B>, Error>
+    /// Notes the host for the receipt.
+    fn contacted(&self, shared: &StepShared) {
+        let host = format!("{}://{}:{}", self.url.scheme(), self.host, self.port);
+        shared.record().hosts.insert(host);
+    }
+
+    /// A connection that is good for one request of this method.
+    pub(crate) async fn open<B>(
+        &self,
+        shared: &StepShared,
+        method: &Method,
+    ) -> Result<SendRequest<B>, Error>
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
     {
@@ -97,6 +108,18 @@ impl<'a> Target<'a> {
             host: name.clone(),
             port: self.port,
         };
+        let failed = |error: &dyn std::fmt::Display| Error::Io(format!("{}: {error}", self.url));
+        if let Some(world) = &shared.world {
+            crate::network::check_literal(&shared.component, &connect)
+                .map_err(|error| shared.broker_error(error))?;
+            self.contacted(shared);
+            let stream = scripted::connect(world, method.as_str(), self.url)?;
+            let (sender, connection) = handshake(TokioIo::new(stream))
+                .await
+                .map_err(|error| failed(&error))?;
+            tokio::spawn(connection);
+            return Ok(sender);
+        }
         let connected = shared
             .broker
             .connect(shared.id, connect)
@@ -104,13 +127,7 @@ impl<'a> Target<'a> {
             .map_err(|error| shared.broker_error(error))?;
         let stream =
             crate::network::tokio_stream(connected).map_err(|error| shared.broker_error(error))?;
-        shared.record().hosts.insert(format!(
-            "{}://{}:{}",
-            self.url.scheme(),
-            self.host,
-            self.port
-        ));
-        let failed = |error: &dyn std::fmt::Display| Error::Io(format!("{}: {error}", self.url));
+        self.contacted(shared);
         if self.url.scheme() == "https" {
             let server = ServerName::try_from(name).map_err(|error| failed(&error))?;
             let tls = crate::network::connector().map_err(|error| failed(&error))?;

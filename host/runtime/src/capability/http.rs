@@ -247,7 +247,7 @@ async fn once(
     target.check(shared, attempt.method)?;
     shared.count_http(1, attempt.body.len() as u64);
     let request = build(shared, attempt).await?;
-    let mut sender = target.open(shared).await?;
+    let mut sender = target.open(shared, attempt.method).await?;
     let response = sender
         .send_request(request)
         .await

@@ -13,6 +13,7 @@ pub(crate) mod files;
 pub(crate) mod http;
 mod parameters;
 pub(crate) mod process;
+mod scripted;
 pub(crate) mod secrets;
 mod step;
 pub(crate) mod wasi_http;

@@ -1,5 +1,6 @@
 //! `capstan:host/process`: programs as child processes, confined by the step's grant.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -19,7 +20,7 @@ use tokio::task::JoinHandle;
 use wasmtime::component::Resource;
 
 use super::secrets::has_placeholder;
-use super::{Answer, owned_async};
+use super::{Answer, owned_async, scripted};
 use crate::bindings::capstan::host::process::{
     Chunk, Command, EnvValue, ExitStatus, Host, HostChild, OutputTarget, Stdin, Usage,
 };
@@ -30,6 +31,7 @@ use crate::runtime::StepState;
 use crate::shared::StepShared;
 use crate::step::{ChildRecord, OutputStream, StopReason};
 use crate::tariff;
+use crate::world::{World, WorldCommand, WorldEnd, WorldExit};
 
 /// Captured output that the guest has not read yet; beyond it the child waits.
 const QUEUE_BYTES: u32 = 1 << 20;
@@ -41,7 +43,8 @@ const READ_BYTES: usize = 32 << 10;
 
 /// A child process, as the guest holds it.
 pub struct Child {
-    process: Arc<ChildProcess>,
+    /// None for a program of a scripted world, which has ended when the component gets to see it.
+    process: Option<Arc<ChildProcess>>,
     program: String,
     started: Instant,
     timeout: Option<Duration>,
@@ -58,10 +61,23 @@ struct Queue {
     room: Semaphore,
 }
 
+impl Queue {
+    fn new() -> Self {
+        Self {
+            chunks: Mutex::new(VecDeque::new()),
+            open: Mutex::new(0),
+            changed: Notify::new(),
+            room: Semaphore::new(QUEUE_BYTES as usize),
+        }
+    }
+}
+
 impl Drop for Child {
     fn drop(&mut self) {
-        self.process.kill();
-        self.shared.remove_child(&self.process);
+        if let Some(process) = &self.process {
+            process.kill();
+            self.shared.remove_child(process);
+        }
         self.readers.iter().for_each(JoinHandle::abort);
     }
 }
@@ -70,13 +86,18 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether a program is there. Of one in a scripted world, the script tells when it is started.
+fn exists(shared: &StepShared, path: &str) -> bool {
+    shared.world.is_some() || Path::new(path).exists()
+}
+
 /// The first path of a program capability that exists and is granted.
 fn find(shared: &StepShared, name: &str) -> Option<String> {
     let request = shared.programs.get(name)?;
     request
         .paths
         .iter()
-        .find(|path| shared.component.allows_program(path) && Path::new(path).exists())
+        .find(|path| shared.component.allows_program(path) && exists(shared, path))
         .cloned()
 }
 
@@ -115,6 +136,10 @@ async fn sandbox(shared: &Arc<StepShared>) -> Result<Arc<StepSandbox>, Error> {
 
 impl Host for StepState {
     async fn find(&mut self, program: String) -> wasmtime::Result<Option<String>> {
+        let absent = |world: &Arc<dyn World>| !world.has_program(&program);
+        if self.shared.world.as_ref().is_some_and(absent) {
+            return Ok(None);
+        }
         Ok(find(&self.shared, &program))
     }
 
@@ -138,7 +163,7 @@ async fn start(shared: &Arc<StepShared>, command: Command) -> Result<Child, Erro
     let Some(program) = find(shared, &command.program) else {
         let known = request.paths.join(" or ");
         return Err(
-            match request.paths.iter().find(|path| Path::new(path).exists()) {
+            match request.paths.iter().find(|path| exists(shared, path)) {
                 Some(path) => shared.deny(
                     "programs",
                     path,
@@ -163,21 +188,49 @@ async fn start(shared: &Arc<StepShared>, command: Command) -> Result<Child, Erro
     if shared.is_cancelled() {
         return Err(Error::Cancelled);
     }
-    let sandbox = sandbox(shared).await?;
+    if shared.world.is_none() {
+        // Its proxy is told to programs by their environment.
+        sandbox(shared).await?;
+    }
     let directory = directory(shared, command.working_directory)?;
     let env = environment(shared, command.environment).await?;
     let stdin = match command.stdin {
-        Stdin::None => Stdio::Null,
-        Stdin::Bytes(bytes) => feed(&shared.exchange_secrets(&bytes, &SecretPlace::Stdin).await?)?,
-        Stdin::Secret(name) => feed(shared.secret(&name, &SecretPlace::Stdin).await?.as_bytes())?,
+        Stdin::None => None,
+        Stdin::Bytes(bytes) => {
+            let exchanged = match shared.exchange_secrets(&bytes, &SecretPlace::Stdin).await? {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(exchanged) => Some(exchanged),
+            };
+            Some(exchanged.unwrap_or(bytes))
+        }
+        Stdin::Secret(name) => Some(
+            shared
+                .secret(&name, &SecretPlace::Stdin)
+                .await?
+                .into_bytes(),
+        ),
     };
+    let timeout = command.timeout_millis.map(Duration::from_millis);
+    if let Some(world) = &shared.world {
+        let text = |value: OsString| value.to_string_lossy().into_owned();
+        let environment = env
+            .into_iter()
+            .map(|(name, value)| (text(name), text(value)));
+        let checked = WorldCommand {
+            name: command.program,
+            program,
+            arguments: command.arguments,
+            environment: environment.collect(),
+            directory: directory.to_string_lossy().into_owned(),
+            stdin,
+            timeout,
+        };
+        return run_scripted(shared, world, checked, [command.stdout, command.stderr]);
+    }
+    let sandbox = sandbox(shared).await?;
+    let stdin = stdin.map_or(Ok(Stdio::Null), |bytes| feed(&bytes))?;
 
-    let queue = Arc::new(Queue {
-        chunks: Mutex::new(VecDeque::new()),
-        open: Mutex::new(0),
-        changed: Notify::new(),
-        room: Semaphore::new(QUEUE_BYTES as usize),
-    });
+    let queue = Arc::new(Queue::new());
     let mut readers = Vec::new();
     let stdout = output(
         shared,
@@ -210,10 +263,10 @@ async fn start(shared: &Arc<StepShared>, command: Command) -> Result<Child, Erro
     shared.add_child(&process);
     shared.disk_watch.get_or_init(|| DiskWatch::start(shared));
     Ok(Child {
-        process,
+        process: Some(process),
         program,
         started,
-        timeout: command.timeout_millis.map(Duration::from_millis),
+        timeout,
         queue,
         readers,
         end: None,
@@ -403,8 +456,8 @@ impl HostChild for StepState {
 
     async fn wait(&mut self, this: Resource<Child>) -> Answer<(ExitStatus, Usage)> {
         let child = self.table.get_mut(&this)?;
-        if child.end.is_none() {
-            let end = wait(child).await;
+        if let (None, Some(process)) = (&child.end, child.process.clone()) {
+            let end = wait(child, &process).await;
             child.end = Some(end);
         }
         Ok(child
@@ -414,7 +467,9 @@ impl HostChild for StepState {
     }
 
     async fn kill(&mut self, this: Resource<Child>) -> Answer<()> {
-        self.table.get(&this)?.process.kill();
+        if let Some(process) = &self.table.get(&this)?.process {
+            process.kill();
+        }
         Ok(Ok(()))
     }
 
@@ -425,7 +480,7 @@ impl HostChild for StepState {
 }
 
 /// Waits for the program and for the end of its output, and keeps the limits that the kernel does not.
-async fn wait(child: &mut Child) -> (ExitStatus, Usage) {
+async fn wait(child: &mut Child, process: &Arc<ChildProcess>) -> (ExitStatus, Usage) {
     let shared = Arc::clone(&child.shared);
     let mut cancel = shared.cancel.clone();
     let deadline = child
@@ -435,7 +490,7 @@ async fn wait(child: &mut Child) -> (ExitStatus, Usage) {
     let mut end: Option<ChildEnd> = None;
     let mut charged = 0;
     {
-        let finished = finish(&child.process, &mut child.readers);
+        let finished = finish(process, &mut child.readers);
         tokio::pin!(finished);
         let mut ticks =
             tokio::time::interval_at(tokio::time::Instant::now() + WATCH_INTERVAL, WATCH_INTERVAL);
@@ -448,17 +503,17 @@ async fn wait(child: &mut Child) -> (ExitStatus, Usage) {
                 () = sleep_until(deadline), if reason.is_none() => {
                     reason = Some(ExitStatus::TimedOut);
                     give_up = Some(tokio::time::Instant::now() + KILL_GRACE);
-                    child.process.kill();
+                    process.kill();
                     shared.sandbox.kill_step();
                 }
                 _ = cancel.wait_for(|cancelled| *cancelled), if reason.is_none() => {
                     reason = Some(ExitStatus::Cancelled);
                     give_up = Some(tokio::time::Instant::now() + KILL_GRACE);
-                    child.process.kill();
+                    process.kill();
                     shared.sandbox.kill_step();
                 }
                 () = sleep_until(give_up), if give_up.is_some() => break,
-                _ = ticks.tick() => watch(&shared, &child.process, &mut charged),
+                _ = ticks.tick() => watch(&shared, process, &mut charged),
             }
         }
     }
@@ -468,7 +523,7 @@ async fn wait(child: &mut Child) -> (ExitStatus, Usage) {
         cpu_millis: 0,
         peak_memory_bytes: 0,
     });
-    shared.remove_child(&child.process);
+    shared.remove_child(process);
     shared
         .counters
         .child_cpu_millis
@@ -492,26 +547,84 @@ async fn wait(child: &mut Child) -> (ExitStatus, Usage) {
         (Some(code), _) => ExitStatus::Code(code),
         (_, signal) => ExitStatus::Signal(signal.unwrap_or(9)),
     });
+    let usage = Usage {
+        wall_millis,
+        cpu_millis: end.cpu_millis,
+        peak_memory_bytes: end.peak_memory_bytes,
+    };
+    record(&shared, &child.program, &status, &usage);
+    (status, usage)
+}
+
+/// Writes down that a program has ended.
+fn record(shared: &StepShared, program: &str, status: &ExitStatus, usage: &Usage) {
     shared.record().children.push(ChildRecord {
-        program: child.program.clone(),
-        ended: match &status {
+        program: program.to_owned(),
+        ended: match status {
             ExitStatus::Code(code) => format!("exit {code}"),
             ExitStatus::Signal(signal) => format!("signal {signal}"),
             ExitStatus::TimedOut => "timed out".into(),
             ExitStatus::Cancelled => "cancelled".into(),
             ExitStatus::LimitExceeded(what) | ExitStatus::Other(what) => what.clone(),
         },
-        wall_millis,
-        cpu_millis: end.cpu_millis,
+        wall_millis: usage.wall_millis,
+        cpu_millis: usage.cpu_millis,
     });
-    (
-        status,
-        Usage {
-            wall_millis,
-            cpu_millis: end.cpu_millis,
-            peak_memory_bytes: end.peak_memory_bytes,
-        },
-    )
+}
+
+/// A program of a scripted world: it has ended when the component gets to see it.
+fn run_scripted(
+    shared: &Arc<StepShared>,
+    world: &Arc<dyn World>,
+    command: WorldCommand,
+    targets: [OutputTarget; 2],
+) -> Result<Child, Error> {
+    let (program, timeout) = (command.program.clone(), command.timeout);
+    let WorldEnd {
+        stdout,
+        stderr,
+        exit,
+        wall_millis,
+    } = world
+        .run(command)
+        .map_err(|why| scripted::failure(&program, why))?;
+    let queue = Queue::new();
+    let outputs = [
+        (stdout, OutputStream::Stdout, WitStream::Stdout),
+        (stderr, OutputStream::Stderr, WitStream::Stderr),
+    ];
+    for ((data, stream, source), target) in outputs.into_iter().zip(targets) {
+        if data.is_empty() {
+            continue;
+        }
+        if matches!(target, OutputTarget::Step | OutputTarget::Both) {
+            shared.output(stream, &data);
+        }
+        if matches!(target, OutputTarget::Capture | OutputTarget::Both) {
+            lock(&queue.chunks).push_back((source, data));
+        }
+    }
+    let status = match exit {
+        WorldExit::Code(code) => ExitStatus::Code(code),
+        WorldExit::Signal(signal) => ExitStatus::Signal(signal),
+        WorldExit::TimedOut => ExitStatus::TimedOut,
+    };
+    let usage = Usage {
+        wall_millis,
+        cpu_millis: 0,
+        peak_memory_bytes: 0,
+    };
+    record(shared, &program, &status, &usage);
+    Ok(Child {
+        process: None,
+        program,
+        started: Instant::now(),
+        timeout,
+        queue: Arc::new(queue),
+        readers: Vec::new(),
+        end: Some((status, usage)),
+        shared: Arc::clone(shared),
+    })
 }
 
 async fn sleep_until(deadline: Option<tokio::time::Instant>) {

@@ -26,12 +26,16 @@ impl Placeholders {
     }
 
     /// The placeholder of a secret, the same each time.
-    fn of(&self, name: &str) -> Result<String, rustix::io::Errno> {
+    fn of(
+        &self,
+        name: &str,
+        token: impl FnOnce() -> Result<String, rustix::io::Errno>,
+    ) -> Result<String, rustix::io::Errno> {
         let mut list = self.list();
         if let Some((placeholder, _)) = list.iter().find(|(_, known)| known == name) {
             return Ok(placeholder.clone());
         }
-        let placeholder = format!("{PREFIX}{}", random::token()?);
+        let placeholder = format!("{PREFIX}{}", token()?);
         list.push((placeholder.clone(), name.to_owned()));
         Ok(placeholder)
     }
@@ -135,9 +139,18 @@ impl Host for StepState {
         if let Err(error) = shared.broker.find_secret(shared.id, &name).await {
             return Ok(Err(shared.broker_error(error)));
         }
+        let token = || match shared.world {
+            None => random::token(),
+            // The same at every run, and still nothing that a component would guess.
+            Some(_) => {
+                let mut token = crate::component::digest(name.as_bytes());
+                token.truncate(random::TOKEN_DIGITS);
+                Ok(token)
+            }
+        };
         Ok(shared
             .placeholders
-            .of(&name)
+            .of(&name, token)
             .map_err(|error| Error::Io(format!("random numbers: {error}"))))
     }
 }
@@ -145,6 +158,7 @@ impl Host for StepState {
 #[cfg(test)]
 mod tests {
     use super::{Placeholders, has_placeholder, next};
+    use crate::random::token;
 
     #[test]
     fn placeholders_are_found_wherever_they_stand() {
@@ -168,9 +182,9 @@ mod tests {
     #[test]
     fn a_secret_has_one_placeholder_that_says_nothing() {
         let placeholders = Placeholders::default();
-        let one = placeholders.of("/db/password").unwrap_or_default();
-        assert_eq!(placeholders.of("/db/password"), Ok(one.clone()));
-        assert_ne!(placeholders.of("/db/other"), Ok(one.clone()));
+        let one = placeholders.of("/db/password", token).unwrap_or_default();
+        assert_eq!(placeholders.of("/db/password", token), Ok(one.clone()));
+        assert_ne!(placeholders.of("/db/other", token), Ok(one.clone()));
         assert!(has_placeholder(one.as_bytes()));
         assert_eq!(placeholders.name(&one).as_deref(), Some("/db/password"));
     }

@@ -109,7 +109,7 @@ async fn send(
         frame
     });
 
-    let connecting = target.open(shared);
+    let connecting = target.open(shared, &parts.method);
     let mut sender = timeout(
         options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT),
         connecting,

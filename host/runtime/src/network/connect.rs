@@ -1,6 +1,6 @@
 //! Resolving and connecting, on the supervisor's side.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use capstan_policy::{GrantCheck, HostVerdict, is_private_address};
@@ -19,21 +19,8 @@ pub async fn connect_checked(
     check: &GrantCheck,
     request: &ConnectRequest,
 ) -> Result<Connected, BrokerError> {
-    let ConnectRequest { scheme, host, port } = request;
-    let shown = if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.clone()
-    };
-    let target = format!("{scheme}://{shown}:{port}");
-    let verdict = check.allows_connection(scheme, host, *port);
-    if verdict == HostVerdict::Refused {
-        return Err(BrokerError::Denied {
-            capability: "hosts".into(),
-            hint: format!("grants: {{ hosts: [\"{target}\"] }}"),
-            target,
-        });
-    }
+    let ConnectRequest { host, port, .. } = request;
+    let (target, verdict) = check_name(check, request)?;
     let resolved = tokio::time::timeout(
         CONNECT_TIMEOUT,
         tokio::net::lookup_host((host.as_str(), *port)),
@@ -44,12 +31,8 @@ pub async fn connect_checked(
     let addresses: Vec<SocketAddr> = resolved.collect();
     let mut last = BrokerError::Io(format!("{host} has no address"));
     for address in addresses {
-        if verdict == HostVerdict::Public && is_private_address(address.ip()) {
-            last = BrokerError::Denied {
-                capability: "hosts".into(),
-                target: format!("{target} at the private address {}", address.ip()),
-                hint: format!("grants: {{ hosts: [{{ host: \"{target}\", private: true }}] }}"),
-            };
+        if let Err(refused) = check_address(verdict, &target, address.ip()) {
+            last = refused;
             continue;
         }
         match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
@@ -68,4 +51,49 @@ pub async fn connect_checked(
         }
     }
     Err(last)
+}
+
+/// What the grant says of a host as it is named, and how the host is shown.
+fn check_name(
+    check: &GrantCheck,
+    request: &ConnectRequest,
+) -> Result<(String, HostVerdict), BrokerError> {
+    let ConnectRequest { scheme, host, port } = request;
+    let shown = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.clone()
+    };
+    let target = format!("{scheme}://{shown}:{port}");
+    match check.allows_connection(scheme, host, *port) {
+        HostVerdict::Refused => Err(BrokerError::Denied {
+            capability: "hosts".into(),
+            hint: format!("grants: {{ hosts: [\"{target}\"] }}"),
+            target,
+        }),
+        verdict => Ok((target, verdict)),
+    }
+}
+
+fn check_address(verdict: HostVerdict, target: &str, address: IpAddr) -> Result<(), BrokerError> {
+    if verdict == HostVerdict::Public && is_private_address(address) {
+        return Err(BrokerError::Denied {
+            capability: "hosts".into(),
+            target: format!("{target} at the private address {address}"),
+            hint: format!("grants: {{ hosts: [{{ host: \"{target}\", private: true }}] }}"),
+        });
+    }
+    Ok(())
+}
+
+/// The same checks where no name is resolved: of the name, and of an address that stands in its place.
+pub(crate) fn check_literal(
+    check: &GrantCheck,
+    request: &ConnectRequest,
+) -> Result<(), BrokerError> {
+    let (target, verdict) = check_name(check, request)?;
+    match request.host.parse() {
+        Ok(address) => check_address(verdict, &target, address),
+        Err(_) => Ok(()),
+    }
 }

@@ -7,6 +7,7 @@ mod proxy;
 mod tls;
 
 pub use client::{CONNECT_VARIABLE, ClientError, connect_through_proxy};
+pub(crate) use connect::check_literal;
 pub use connect::connect_checked;
 pub(crate) use proxy::{ChildProxy, tokio_stream};
 pub(crate) use tls::connector;

@@ -1,10 +1,18 @@
-"""Tests of actions and collectors in ordinary Python, against a host that is scripted.
+"""Tests of actions and collectors, against a host that is scripted: in ordinary Python, which is fast and can be debugged,
 
     def test_rotates():
         with FakeHost(programs={"gzip": lambda command: 0}) as host:
             result = start(rotate, {"folder": "/var/log/app"})
         assert result.outputs == {"rotated": 1}
         assert host.commands[0]["arguments"] == ["-9", "/var/log/app/a.log"]
+
+and with the built component in the real host, with its grant, its checks and its fuel.
+
+    def test_rotates_in_the_host():
+        world = World(files={"/var/log/app/a.log": "one"}, programs={"gzip": Answer(removes=["/var/log/app/a.log"])})
+        run = world.run({"folder": "/var/log/app"}).assert_success()
+        assert run.outputs == {"rotated": 1} and run.files == {"/var/log/app/a.log": None}
+        assert run.fuel < 500_000_000
 """
 
 from __future__ import annotations
@@ -16,8 +24,27 @@ from typing import Any, Callable, Iterable, Mapping
 
 from . import _host
 from ._define import Action, Collector, Item, items_of, outcome, state_text
+from ._harness import Answer, Denial, File, HarnessError, ProgramRun, Request, Response, Run, Waited, World
 from .context import Context, Event, Platform, Result, Suspension
 from .errors import Denied, NotFound
+
+__all__ = [
+    "Answer",
+    "Denial",
+    "FakeHost",
+    "File",
+    "HarnessError",
+    "ProgramRun",
+    "Request",
+    "Response",
+    "Run",
+    "Waited",
+    "World",
+    "collect",
+    "context",
+    "resume",
+    "start",
+]
 
 
 class _Child:

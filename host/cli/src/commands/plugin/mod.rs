@@ -4,6 +4,7 @@ mod approval;
 mod build;
 mod carried;
 mod dev;
+mod harness;
 mod install;
 mod new;
 mod project;
@@ -40,6 +41,10 @@ pub(crate) enum PluginCommand {
     Dev(DevArguments),
     /// Put the SDK that belongs to this program into a project again, into its folder .capstan.
     Sdk(ProjectArguments),
+    /// Run a step of a component in a scripted world: a request in JSON on standard input, a report in JSON on standard
+    /// output. The SDKs' test libraries use it.
+    #[command(hide = true)]
+    Harness,
     /// Install a plugin, or another version of it.
     #[command(
         after_help = "Examples:\n  capstan plugin install rotate-logs.wasm\n  capstan plugin install .\n  capstan plugin install --yes oci://registry.example.com/ops/rotate-logs:1.2.0\n\nExit status: 0 it is installed, 1 a file or registry failed, 2 it is no plugin, 3 it is refused or nobody approved of it."
@@ -135,6 +140,7 @@ pub(crate) fn plugin(state: Option<&Path>, command: PluginCommand) -> Result<Exi
             );
             Ok(Exit::Success)
         }
+        PluginCommand::Harness => harness::harness(),
         PluginCommand::Install(arguments) => install::install(state, &arguments),
         PluginCommand::List(arguments) => install::list(state, &arguments),
         PluginCommand::Remove { name } => install::remove(state, &name),

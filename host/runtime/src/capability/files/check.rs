@@ -18,14 +18,15 @@ enum Trouble {
     Other(Error),
 }
 
-/// Asks the grant for a path and for where its links lead; the answer has no links in it.
+/// Asks the grant for a path and for where its links lead; the answer has no links in it, and is where that lies on
+/// this machine.
 fn look(shared: &StepShared, path: &str, access: FileAccess) -> Result<PathBuf, Trouble> {
     if !shared.component.allows_file(path, access) {
         return Err(Trouble::Refused(path.to_owned()));
     }
-    let given = Path::new(path);
+    let given = shared.real(Path::new(path));
     // What does not exist yet is where its folder is.
-    let real = fs::canonicalize(given).or_else(|_| {
+    let real = fs::canonicalize(&given).or_else(|_| {
         let parent = given.parent().unwrap_or(Path::new("/"));
         fs::canonicalize(parent).map(|parent| {
             given
@@ -34,7 +35,10 @@ fn look(shared: &StepShared, path: &str, access: FileAccess) -> Result<PathBuf, 
         })
     });
     let real = real.map_err(|error| Trouble::Other(io_error(&error, path)))?;
-    match real.to_str() {
+    let Some(seen) = shared.seen(&real) else {
+        return Err(Trouble::Refused(path.to_owned()));
+    };
+    match seen.to_str() {
         Some(text) if shared.component.allows_file(text, access) => Ok(real),
         Some(text) => Err(Trouble::Refused(text.to_owned())),
         None => Err(Trouble::Other(Error::Invalid(format!(
@@ -102,19 +106,21 @@ pub(super) fn check_name(
         // Says why, and writes it down.
         check(shared, path, access)?;
     }
-    let given = Path::new(path);
+    let given = shared.real(Path::new(path));
     let (Some(parent), Some(name)) = (given.parent(), given.file_name()) else {
         return Err(Error::Invalid(format!("{path} cannot be removed")));
     };
     let parent = fs::canonicalize(parent).map_err(|error| io_error(&error, path))?;
     let real = parent.join(name);
-    match real.to_str() {
+    let seen = shared.seen(&real);
+    match seen.as_deref().and_then(Path::to_str) {
         Some(text) if shared.component.allows_file(text, access) => {}
         _ => {
+            let target = seen.as_deref().unwrap_or(Path::new(path));
             return Err(shared.deny(
                 "files",
-                &real.to_string_lossy(),
-                grant(real.display(), "read-write"),
+                &target.to_string_lossy(),
+                grant(target.display(), "read-write"),
             ));
         }
     }

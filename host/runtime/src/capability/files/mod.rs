@@ -122,13 +122,13 @@ impl Host for StepState {
     async fn create_directory(&mut self, path: String) -> Answer<()> {
         let shared = &self.shared;
         shared.charge(tariff::FILE_CALL);
-        if Path::new(&path).is_dir() {
+        if shared.real(Path::new(&path)).is_dir() {
             return Ok(check(shared, &path, FileAccess::Create).map(|_| ()));
         }
         // The missing ones above it too: each is asked for.
         let missing: Vec<&Path> = Path::new(&path)
             .ancestors()
-            .take_while(|folder| !folder.exists())
+            .take_while(|folder| !shared.real(folder).exists())
             .collect();
         shared.wrote.store(true, Ordering::Relaxed);
         for folder in missing.into_iter().rev() {
@@ -230,7 +230,7 @@ impl Host for StepState {
     ) -> Answer<(Resource<Writer>, u64)> {
         let shared = &self.shared;
         shared.charge(tariff::FILE_CALL);
-        let exists = Path::new(&path).exists();
+        let exists = shared.real(Path::new(&path)).exists();
         let access = if exists {
             FileAccess::Write
         } else {
@@ -242,7 +242,7 @@ impl Host for StepState {
         };
         shared.wrote.store(true, Ordering::Relaxed);
         shared.record().files.insert(path.clone());
-        match open_writer(&target, mode & 0o777, resume.as_deref()) {
+        match open_writer(&path, &target, mode & 0o777, resume.as_deref()) {
             Ok(writer) => {
                 let kept = writer.written;
                 Ok(Ok((self.table.push(writer)?, kept)))

@@ -22,6 +22,8 @@ use crate::tariff;
 pub struct Writer {
     file: File,
     place: Place,
+    /// As the component names it.
+    path: String,
     temporary: OsString,
     mode: u32,
     hash: Sha256,
@@ -48,7 +50,12 @@ impl Drop for Writer {
 }
 
 /// The temporary file stands beside its target, so that the last step is a rename.
-pub(super) fn open_writer(target: &Path, mode: u32, resume: Option<&str>) -> io::Result<Writer> {
+pub(super) fn open_writer(
+    path: &str,
+    target: &Path,
+    mode: u32,
+    resume: Option<&str>,
+) -> io::Result<Writer> {
     let place = Place::of(target)?;
     let Temporary {
         mut file,
@@ -69,6 +76,7 @@ pub(super) fn open_writer(target: &Path, mode: u32, resume: Option<&str>) -> io:
     Ok(Writer {
         file,
         place,
+        path: path.to_owned(),
         temporary,
         mode,
         hash,
@@ -95,7 +103,7 @@ impl HostWriter for StepState {
                 writer.written += data.len() as u64;
                 Ok(())
             }
-            Err(error) => Err(io_error(&error, &writer.place.path.display().to_string())),
+            Err(error) => Err(io_error(&error, &writer.path)),
         })
     }
 
@@ -139,7 +147,7 @@ impl HostWriter for StepState {
         };
         let answer = commit();
         writer.done = answer.is_ok();
-        Ok(answer.map_err(|error| io_error(&error, &writer.place.path.display().to_string())))
+        Ok(answer.map_err(|error| io_error(&error, &writer.path)))
     }
 
     async fn discard(&mut self, this: Resource<Writer>) -> wasmtime::Result<()> {
