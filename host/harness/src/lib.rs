@@ -9,10 +9,12 @@ mod content;
 mod error;
 mod files;
 mod policy;
+mod prepare;
 mod report;
 mod request;
 mod run;
 mod secrets;
+mod told;
 mod world;
 
 pub use content::Content;

@@ -275,7 +275,7 @@ fn state(shared: &Arc<StepShared>, preopens: bool) -> StepState {
     });
     wasi.max_random_size(1 << 20);
     if let Some(world) = &shared.world {
-        crate::world::random(&mut wasi, world.clock());
+        crate::world::set_up(&mut wasi, world.clock());
     }
     if preopens {
         for rule in &shared.component.grant().files {

@@ -14,7 +14,7 @@ use std::time::Duration;
 mod clock;
 
 pub use clock::WorldClock;
-pub(crate) use clock::{link_clock, random};
+pub(crate) use clock::{link_clock, set_up};
 
 /// Answers for a step in place of the machine.
 pub trait World: Debug + Send + Sync + 'static {

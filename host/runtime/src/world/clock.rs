@@ -83,7 +83,7 @@ impl HostWallClock for Wall {
 }
 
 /// Gives a guest this world's time, and random numbers that are the same at every run.
-pub(crate) fn random(wasi: &mut WasiCtxBuilder, clock: &Arc<WorldClock>) {
+pub(crate) fn set_up(wasi: &mut WasiCtxBuilder, clock: &Arc<WorldClock>) {
     let numbers = |name: &str| {
         let bytes = (0..128_u32)
             .flat_map(|part| {

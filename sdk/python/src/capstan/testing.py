@@ -24,7 +24,8 @@ from typing import Any, Callable, Iterable, Mapping
 
 from . import _host
 from ._define import Action, Collector, Item, items_of, outcome, state_text
-from ._harness import Answer, Denial, File, HarnessError, ProgramRun, Request, Response, Run, Waited, World
+from ._harness import Answer, File, HarnessError, Response, World
+from ._run import Denial, ProgramRun, Request, Run, Waited
 from .context import Context, Event, Platform, Result, Suspension
 from .errors import Denied, NotFound
 
