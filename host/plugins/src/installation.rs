@@ -166,9 +166,10 @@ fn name(info: &ComponentInfo) -> &str {
 fn check_manifest(info: &ComponentInfo) -> Result<(), String> {
     check_acceptable(info).map_err(|error| error.to_string())?;
     for name in info.manifest.names() {
-        if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        // No letter that looks like another one.
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_graphic()) {
             return Err(format!(
-                "{name:?} is no name of an action; names are like acme:rotateLogs"
+                "{name:?} is no name of an action; names are of ASCII letters, like acme:rotateLogs"
             ));
         }
     }

@@ -60,9 +60,12 @@ impl SecretKey {
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, PluginError> {
-        let pair =
-            Ed25519KeyPair::from_seed_and_public_key(&self.seed, &self.public).map_err(invalid)?;
-        Ok(pair.sign(message).as_ref().to_vec())
+        Ok(self.pair()?.sign(message).as_ref().to_vec())
+    }
+
+    fn pair(&self) -> Result<Ed25519KeyPair, PluginError> {
+        Ed25519KeyPair::from_seed_and_public_key(&self.seed, &self.public)
+            .map_err(|_| invalid("it is damaged: its two halves do not fit"))
     }
 
     fn checksum(&self) -> [u8; 32] {
@@ -124,13 +127,12 @@ impl SecretKey {
         key.seed.copy_from_slice(&secret[NUMBER..NUMBER + 32]);
         key.public
             .copy_from_slice(&secret[NUMBER + 32..NUMBER + 64]);
-        if key.checksum()[..] == secret[NUMBER + 64..] {
-            Ok(key)
-        } else if is_encrypted(&bytes) {
-            Err(invalid("the password is wrong"))
-        } else {
-            Err(invalid("it is damaged"))
+        // minisign itself leaves the checksum out where there is no password that could be wrong.
+        if is_encrypted(&bytes) && key.checksum()[..] != secret[NUMBER + 64..] {
+            return Err(invalid("the password is wrong"));
         }
+        key.pair()?;
+        Ok(key)
     }
 }
 

@@ -84,7 +84,7 @@ fn what_is_approved_of_is_installed_and_runs_until_it_is_removed() {
         command.output().unwrap()
     };
     let requests = json!({ "files": [
-        { "path": "/srv/\u{1b}[2Jgreetings", "access": ["read"], "reason": "to know the words", "optional": true },
+        { "path": "/srv/greetings", "access": ["read"], "reason": "to know\u{1b}[2J the words", "optional": true },
     ] });
     let file = plugin(&machine, "greet.wasm", json!({ "capabilities": requests }));
     let (path, sum) = (
@@ -99,7 +99,7 @@ fn what_is_approved_of_is_installed_and_runs_until_it_is_removed() {
             "acme:greet 1.0.0",
             &format!("sha256:{sum}"),
             "it is not signed",
-            "files /srv/\u{fffd}[2Jgreetings read, optional: to know the words",
+            "files /srv/greetings read, optional: to know\u{fffd}[2J the words",
             "nobody is there to approve of it; --yes",
         ],
     );
@@ -510,7 +510,6 @@ fn a_publishers_names_take_its_signature_whenever_they_are_used() {
             .to_string()
             .contains("which no publisher of the policy has")
     );
-    assert!(!machine.path("runs").exists());
 
     // A key for once, where no policy has any.
     let bare = Machine::new();

@@ -1,4 +1,4 @@
-//! Plugins from a registry: Debian's docker-registry on loopback, and one that lies.
+//! Plugins from a registry: Debian's docker-registry on loopback, and one that answers as it is told.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use capstan_runtime::digest;
 use serde_json::{Value, json};
 
 use super::{capstan, ends, greet, keys, list, plugin, sign, succeeds, text, version};
-use crate::support::{Machine, has, sh, skips_without};
+use crate::support::{HttpRequest, HttpResponse, HttpServer, Machine, has, sh, skips_without};
 
 /// A registry that keeps its files in the test's folder.
 struct Registry {
@@ -247,4 +247,70 @@ fn a_registry_is_told_who_one_is() {
         &capstan(&machine, &["install", &from, "--yes"]),
         &["installed acme:greet"],
     );
+}
+
+/// A registry that gives out tokens, has one plugin, and keeps blobs on another server.
+fn with_tokens(wasm: &[u8], size: usize, storage: String) -> HttpServer {
+    let layer = json!({
+        "mediaType": "application/wasm", "digest": format!("sha256:{}", digest(wasm)), "size": size,
+    });
+    let manifest = json!({
+        "schemaVersion": 2,
+        "config": { "mediaType": "application/vnd.wasm.config.v0+json", "digest": "", "size": 0 },
+        "layers": [layer],
+    });
+    HttpServer::start(move |request: &HttpRequest| {
+        let host = request.header("host").unwrap();
+        if request.path.starts_with("/token?") {
+            let scope = request
+                .path
+                .contains("scope=repository%3Aops%2Fgreet%3Apull");
+            return match (scope, request.header("authorization")) {
+                (true, Some("Basic b3BzOnNlY3JldA==")) => HttpResponse::ok(r#"{ "token": "T" }"#),
+                _ => HttpResponse::status(401),
+            };
+        }
+        if request.header("authorization") != Some("Bearer T") {
+            let challenge = format!(
+                "Bearer realm=\"http://{host}/token\",service=\"test\",scope=\"repository:ops/greet:pull\""
+            );
+            return HttpResponse::status(401).header("WWW-Authenticate", challenge);
+        }
+        if request.path == "/v2/ops/greet/manifests/1" {
+            return HttpResponse::ok(manifest.to_string());
+        }
+        HttpResponse::status(307).header("Location", storage.clone())
+    })
+}
+
+#[test]
+fn a_token_goes_to_the_registry_alone_and_no_more_is_read_than_was_promised() {
+    let machine = Machine::new();
+    let wasm = std::fs::read(version(&machine, "1.0.0")).unwrap();
+    let content = wasm.clone();
+    let storage = HttpServer::start(move |_| HttpResponse::ok(content.clone()));
+    let install = |server: &HttpServer, password: &str| {
+        let mut command = machine.command();
+        let from = format!("oci://{}/ops/greet:1", server.address);
+        command.args(["plugin", "install", &from, "--yes", "--username", "ops"]);
+        command
+            .env("CAPSTAN_REGISTRY_PASSWORD", password)
+            .output()
+            .unwrap()
+    };
+    let honest = with_tokens(&wasm, wasm.len(), storage.url("/blob"));
+    ends(
+        &install(&honest, "wrong"),
+        1,
+        &["it refuses a token to you"],
+    );
+    assert_eq!(storage.count(), 0);
+    succeeds(&install(&honest, "secret"), &["installed acme:greet 1.0.0"]);
+    for request in storage.requests.lock().unwrap().iter() {
+        assert_eq!(request.header("authorization"), None);
+    }
+    let more = with_tokens(&wasm, wasm.len() - 1, storage.url("/blob"));
+    let less = with_tokens(&wasm, 300 << 20, storage.url("/blob"));
+    ends(&install(&more, "secret"), 3, &["sends more than the"]);
+    ends(&install(&less, "secret"), 3, &["a plugin may have 256 MiB"]);
 }

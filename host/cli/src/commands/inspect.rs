@@ -10,6 +10,7 @@ use capstan_sandbox::Enforcement;
 
 use crate::arguments::{ActionCommand, DocumentCommand, Output};
 use crate::exit::Exit;
+use crate::render::shown;
 
 pub(crate) fn doctor(state: Option<&Path>, output: Output) -> Result<Exit> {
     let support = capstan_sandbox::probe();
@@ -85,7 +86,7 @@ pub(crate) fn action(registry: &ActionRegistry, command: ActionCommand) -> Resul
         ActionCommand::List => {
             for action in registry.all() {
                 for name in action.names() {
-                    outln!("{name:<28} {}", action.description());
+                    outln!("{name:<28} {}", shown(action.description()));
                 }
             }
         }

@@ -39,6 +39,17 @@ pub(crate) fn colour_of(status: StepStatus) -> u8 {
     }
 }
 
+/// A text of a plugin's author without what would change how a terminal shows it.
+pub(crate) fn shown(text: &str) -> String {
+    let hides = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars()
+        .map(|c| if hides(c) { '\u{fffd}' } else { c })
+        .collect()
+}
+
 /// An error, as the last thing.
 pub(crate) fn error(error: &anyhow::Error) {
     if let Some(problems) = error.downcast_ref::<Diagnostics>() {

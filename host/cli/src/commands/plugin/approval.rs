@@ -5,16 +5,7 @@ use std::io::IsTerminal as _;
 use anyhow::Result;
 use capstan_plugins::{Change, Installation, PluginError, Publisher, Request, Standing};
 
-/// A text of a plugin's author without what would change how a terminal shows it.
-pub(super) fn shown(text: &str) -> String {
-    let hides = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    text.chars()
-        .map(|c| if hides(c) { '\u{fffd}' } else { c })
-        .collect()
-}
+use crate::render::shown;
 
 fn line(request: &Request) -> String {
     let optional = if request.optional { ", optional" } else { "" };

@@ -10,13 +10,13 @@ use capstan_plugins::{
 use capstan_runner::{ActionRegistry, StateFolder, compile};
 use clap::Args;
 
-use super::approval::{approve, shown};
+use super::approval::approve;
 use super::registry::RegistryArguments;
 use crate::arguments::Output;
 use crate::built_in;
 use crate::commands::policy_in_force;
 use crate::exit::Exit;
-use crate::render;
+use crate::render::{self, shown};
 
 #[derive(Debug, Args)]
 pub(crate) struct InstallArguments {

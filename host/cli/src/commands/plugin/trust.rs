@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result, bail};
 use capstan_plugins::{SecretKeyFile, Signature, generate, read_file, signature_file};
 use clap::Args;
 
-use super::approval::shown;
 use super::install::public_key;
 use crate::exit::Exit;
+use crate::render::shown;
 
 /// Holds the password of a secret key where there is no terminal.
 const PASSWORD: &str = "CAPSTAN_KEY_PASSWORD";
