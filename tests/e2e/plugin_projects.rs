@@ -70,13 +70,11 @@ fn goes_from_nothing_to_a_run(language: &str) {
         let step = |arguments: &[&str]| succeed(capstan(&machine, &project).args(arguments));
         let tested = step(&["plugin", "test"]);
         assert!(tested.contains(&format!("{name}.wasm: ")), "{tested}");
-        let component = format!("{name}.wasm");
-        step(&["action", "inspect", &format!("./{component}")]);
+        step(&["action", "inspect", &format!("./{name}.wasm")]);
+        step(&["plugin", "install", ".", "--yes"]);
         let ran = step(&[
             "run",
             "document.yaml",
-            "--component",
-            &component,
             "--policy",
             "policy.yaml",
             "--output",

@@ -1,6 +1,7 @@
-"""Calls the collector in ordinary Python, with a host that holds what the test puts there."""
+"""Calls the collector in ordinary Python, with a host that holds what the test puts there; and once the built component, in the
+real host."""
 
-from capstan.testing import FakeHost, collect as call
+from capstan.testing import FakeHost, World, collect as call
 
 from collector import collect
 
@@ -30,3 +31,8 @@ def test_leaves_out_what_is_denied():
         (item,) = call(collect)
     assert names(item) == ["other.conf"]
     assert host.logs[0][:2] == ("warn", "left out")
+
+
+def test_the_component_in_the_real_host():
+    run = World(files=ETC).run({}).assert_success()
+    assert [entry["Name"] for entry in run.items[0]["Content"]] == ["app.conf", "other.conf"]

@@ -1,8 +1,9 @@
-"""Calls the action in ordinary Python, with a host that holds what the test puts there."""
+"""Calls the action in ordinary Python, with a host that holds what the test puts there; and once the built component, in the real
+host."""
 
 import pytest
 from capstan import Denied, InvalidInput
-from capstan.testing import FakeHost, start
+from capstan.testing import FakeHost, World, start
 
 from action import greet
 
@@ -23,3 +24,9 @@ def test_says_what_was_denied():
     with FakeHost(denied=["/etc/motd"]), pytest.raises(Denied) as caught:
         start(greet, {"file": "/etc/motd"})
     assert caught.value.target == "/etc/motd"
+
+
+def test_the_component_in_the_real_host():
+    run = World().run({"file": "/srv/greeting.txt", "name": "Ada"}).assert_success()
+    assert run.files["/srv/greeting.txt"] == "hello Ada\n"
+    assert run.outputs == {"path": "/srv/greeting.txt", "length": 10}

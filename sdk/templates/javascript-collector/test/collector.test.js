@@ -1,7 +1,7 @@
-// Calls the collector in ordinary Node, with a host that holds what the test puts there.
+// Calls the collector in ordinary Node, with a host that holds what the test puts there; and once the built component, in the real host.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { collect, withHost } from "capstan-sdk/testing";
+import { collect, runComponent, withHost } from "capstan-sdk/testing";
 import collector from "../src/collector.js";
 
 const etc = { "/etc/app.conf": "a=1\n", "/etc/other.conf": "", "/etc/passwd": "root", "/etc/app.d/x.conf": "" };
@@ -23,3 +23,8 @@ test("leaves out what is denied", () =>
     assert.deepEqual(names(await collect(collector)), ["other.conf"]);
     assert.equal(host.logs[0].message, "left out");
   }));
+
+test("the component in the real host", async () => {
+  const run = (await runComponent({ files: etc }, {})).assertSuccess();
+  assert.deepEqual(names(run.items.map((item) => ({ content: item.Content }))), ["app.conf", "other.conf"]);
+});

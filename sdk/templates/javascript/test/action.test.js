@@ -1,8 +1,8 @@
-// Calls the action in ordinary Node, with a host that holds what the test puts there.
+// Calls the action in ordinary Node, with a host that holds what the test puts there; and once the built component, in the real host.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Denied } from "capstan-sdk";
-import { start, withHost } from "capstan-sdk/testing";
+import { runComponent, start, withHost } from "capstan-sdk/testing";
 import greet from "../src/action.js";
 
 test("writes a greeting", () =>
@@ -18,3 +18,9 @@ test("says what was denied", () =>
   withHost({ denied: ["/etc/motd"] }, () =>
     assert.rejects(start(greet, { file: "/etc/motd" }), (error) => error instanceof Denied && error.target === "/etc/motd"),
   ));
+
+test("the component in the real host", async () => {
+  const run = (await runComponent({}, { file: "/srv/greeting.txt", name: "Ada" })).assertSuccess();
+  assert.equal(run.files["/srv/greeting.txt"], "hello Ada\n");
+  assert.deepEqual(run.outputs, { path: "/srv/greeting.txt", length: 10 });
+});
