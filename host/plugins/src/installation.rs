@@ -42,7 +42,7 @@ pub enum Standing {
     /// Nothing.
     New,
     /// Just the same.
-    Present(Installed),
+    Present(Box<Installed>),
     /// Another version.
     Update {
         /// The one that is there.
@@ -242,7 +242,7 @@ fn standing(
     let key_of_installed = from.signature.as_ref().map(|one| &one.key_id);
     let signer_changed = key_of_installed != publisher.key_id.as_ref();
     if from.digest == info.digest && !signer_changed && lock.has(&from) {
-        return Ok(Standing::Present(from));
+        return Ok(Standing::Present(Box::new(from)));
     }
     let (old, new) = (&from.version, &info.manifest.version);
     let parsed = |text: &str| version(text).map_err(refused);

@@ -309,14 +309,20 @@ impl Client {
 
     /// The body, of which there must be no more than so much.
     fn read(&self, response: Response<Body>, most: u64) -> Result<Vec<u8>, PluginError> {
-        let body = response.into_body().into_with_config().limit(most + 1);
-        body.read_to_vec().map_err(|error| match error {
-            ureq::Error::BodyExceedsLimit(_) => PluginError::Refused(format!(
+        let too_much = || {
+            PluginError::Refused(format!(
                 "the registry {} sends more than the {most} bytes that there should be",
                 self.host
-            )),
-            error => self.problem(error),
-        })
+            ))
+        };
+        // One more than there should be, so that it is seen.
+        let body = response.into_body().into_with_config().limit(most + 1);
+        match body.read_to_vec() {
+            Ok(content) if content.len() as u64 > most => Err(too_much()),
+            Ok(content) => Ok(content),
+            Err(ureq::Error::BodyExceedsLimit(_)) => Err(too_much()),
+            Err(error) => Err(self.problem(error)),
+        }
     }
 }
 
