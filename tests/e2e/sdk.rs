@@ -270,7 +270,7 @@ fn a_component_that_breaks_the_contract_is_told_of_by_name() {
             "panic",
             "Trapped",
             &[
-                "the component panicked in misbehave::",
+                "the component panicked in misbehave::bake;",
                 "standard error says why",
             ][..],
         ),

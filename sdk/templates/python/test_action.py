@@ -27,6 +27,6 @@ def test_says_what_was_denied():
 
 
 def test_the_component_in_the_real_host():
-    run = World().run({"file": "/srv/greeting.txt", "name": "Ada"}).assert_success()
-    assert run.files["/srv/greeting.txt"] == "hello Ada\n"
+    run = World(files={"/srv": None}).run({"file": "/srv/greeting.txt", "name": "Ada"}).assert_success()
+    assert run.files["/srv/greeting.txt"] == b"hello Ada\n"
     assert run.outputs == {"path": "/srv/greeting.txt", "length": 10}

@@ -20,7 +20,7 @@ test("says what was denied", () =>
   ));
 
 test("the component in the real host", async () => {
-  const run = (await runComponent({}, { file: "/srv/greeting.txt", name: "Ada" })).assertSuccess();
-  assert.equal(run.files["/srv/greeting.txt"], "hello Ada\n");
+  const run = (await runComponent({ files: { "/srv": null } }, { file: "/srv/greeting.txt", name: "Ada" })).assertSuccess();
+  assert.equal(run.text("/srv/greeting.txt"), "hello Ada\n");
   assert.deepEqual(run.outputs, { path: "/srv/greeting.txt", length: 10 });
 });

@@ -1,10 +1,12 @@
 //! Runs the built component in the real host, against a machine that each test writes down.
 
-use capstan_sdk_test::{Harness, HarnessError, json};
+use capstan_sdk_test::{Harness, HarnessError, folder, json};
 
 #[test]
 fn writes_a_greeting() -> Result<(), HarnessError> {
-    let run = Harness::new().run(json!({ "file": "/srv/greeting.txt", "name": "Ada" }))?;
+    let run = Harness::new()
+        .file("/srv", folder())
+        .run(json!({ "file": "/srv/greeting.txt", "name": "Ada" }))?;
     run.assert_success();
     assert_eq!(run.file("/srv/greeting.txt"), Some("hello Ada\n"));
     assert_eq!(

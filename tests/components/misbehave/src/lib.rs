@@ -20,7 +20,7 @@ impl ActionGuest for Misbehave {
             }))
         };
         match how.as_str() {
-            "panic" => panic!("the oven is too hot"),
+            "panic" => bake(),
             "trap" => trap(),
             "malformed" => done("{ \"rotated\": "),
             "list" => done("[1, 2]"),
@@ -59,6 +59,11 @@ impl ActionGuest for Misbehave {
     fn resume(_: Context, _: Vec<u8>, _: Event) -> Result<WitOutcome, WitFailure> {
         trap()
     }
+}
+
+#[inline(never)]
+fn bake() -> ! {
+    panic!("the oven is too hot")
 }
 
 #[inline(never)]
