@@ -301,6 +301,34 @@ fn what_is_granted_beside_a_single_file_and_the_state_below_its_folder_stay_in_r
 }
 
 #[test]
+fn a_single_file_below_a_folder_that_steps_see_replaced_is_made_and_replaced() {
+    if skips_without_root("a file of the system's") {
+        return;
+    }
+    let machine = Machine::new();
+    let name = format!("capstan-single-{}", std::process::id());
+    for folder in ["/var/tmp", "/tmp"] {
+        let file = Path::new(folder).join(&name);
+        let _ = std::fs::remove_file(&file);
+        let grants = format!(
+            "files: [{{ path: {}, access: read-write }}]",
+            file.display()
+        );
+        let policy = policy(&machine, "", &grants);
+        for content in ["one", "two"] {
+            let script = format!("echo {content} > {0}.new && mv {0}.new {0}", file.display());
+            machine.shell(&script, &["--policy", &policy]).success();
+            assert_eq!(
+                std::fs::read_to_string(&file).unwrap(),
+                format!("{content}\n"),
+                "{folder}"
+            );
+        }
+        let _ = std::fs::remove_file(file);
+    }
+}
+
+#[test]
 fn a_neighbour_that_is_made_later_is_not_beside_a_single_file() {
     if skips_without_root("a file of the system's") {
         return;

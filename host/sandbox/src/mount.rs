@@ -114,7 +114,16 @@ pub(crate) fn enter(layout: &Layout<'_>) -> Result<Vec<Overlay>, SandboxError> {
         .iter()
         .map(|rule| PathBuf::from(&rule.path))
         .chain(layout.readable.iter().cloned());
+    // A file that may be replaced is in an overlay of its folder: one that is mounted on cannot be.
+    let single: BTreeSet<&Path> = layout
+        .grant
+        .files
+        .iter()
+        .filter(|rule| overlay::is_single(rule))
+        .map(|rule| Path::new(&rule.path))
+        .collect();
     let below_hidden: BTreeSet<PathBuf> = readable
+        .filter(|path| !single.contains(path.as_path()))
         .chain(layout.grant.sockets.iter().map(PathBuf::from))
         .filter(|path| hidden(path) && !HIDDEN.iter().any(|folder| path == Path::new(folder)))
         .collect();

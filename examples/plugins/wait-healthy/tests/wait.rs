@@ -19,7 +19,11 @@ fn a_healthy_service_is_not_waited_for() -> Result<(), HarnessError> {
 fn it_is_gone_while_the_service_starts() -> Result<(), HarnessError> {
     let run = Harness::new()
         .now("2026-01-31T12:00:00Z")
-        .http_with("GET", URL, respond(0).error("connection refused").times(1))
+        .http_with(
+            "GET",
+            URL,
+            respond(503).error("connection refused").times(1),
+        )
         .http_with("GET", URL, respond(503).times(2))
         .http("GET", URL, 200, "ready")
         .run(json!({ "url": URL, "everySeconds": 30 }))?;
