@@ -258,6 +258,45 @@ pub fn repository() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
+/// A port of loopback that nobody listens on yet.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A server of the system's, which ends with the test.
+pub struct Daemon(Child);
+
+impl Daemon {
+    /// Starts it, and waits until it listens.
+    pub fn start(command: &mut Command, port: u16, log: &Path) -> Self {
+        let process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(log).unwrap())
+            .spawn()
+            .unwrap();
+        let daemon = Self(process);
+        let started = std::time::Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(
+                started.elapsed() < std::time::Duration::from_secs(20),
+                "{command:?} does not listen: {}",
+                std::fs::read_to_string(log).unwrap()
+            );
+            std::thread::yield_now();
+        }
+        daemon
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 pub fn is_root() -> bool {
     // The owner of a process's own folder is its effective user.
     use std::os::unix::fs::MetadataExt as _;

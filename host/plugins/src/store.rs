@@ -81,6 +81,11 @@ impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
+            // A reference by digest says it already.
+            Self::Registry {
+                reference,
+                manifest,
+            } if reference.ends_with(manifest.as_str()) => write!(f, "{reference}"),
             Self::Registry {
                 reference,
                 manifest,

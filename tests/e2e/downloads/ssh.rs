@@ -1,27 +1,18 @@
 //! `aws:downloadContent` from a repository over ssh, from a server of OpenSSH on loopback.
 
-use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Machine, Run, put_secret, sh, skips_without};
+use crate::support::{Daemon, Machine, Run, free_port, put_secret, sh, skips_without};
 
 /// An ssh server for the user of the tests, with a key that it takes.
 struct Server {
-    process: Child,
+    _process: Daemon,
     port: u16,
     user: String,
     folder: PathBuf,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 impl Server {
@@ -33,36 +24,18 @@ impl Server {
             "for key in host client other; do ssh-keygen -q -t ed25519 -N '' -f $key; done; \
              cp client.pub authorized; test $(id -u) != 0 || mkdir -p /run/sshd; id -un",
         );
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_port();
         let config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {0}/host\nAuthorizedKeysFile {0}/authorized\n\
              StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\nPasswordAuthentication no\n",
             folder.display()
         );
         std::fs::write(folder.join("config"), config).unwrap();
-        let process = Command::new("/usr/sbin/sshd")
-            .arg("-D")
-            .arg("-f")
-            .arg(folder.join("config"))
-            .stdin(Stdio::null())
-            .stderr(std::fs::File::create(folder.join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(
-                started.elapsed() < Duration::from_secs(20),
-                "sshd does not listen: {}",
-                std::fs::read_to_string(folder.join("log")).unwrap()
-            );
-            std::thread::yield_now();
-        }
+        let mut command = Command::new("/usr/sbin/sshd");
+        command.arg("-D").arg("-f").arg(folder.join("config"));
+        let process = Daemon::start(&mut command, port, &folder.join("log"));
         Self {
-            process,
+            _process: process,
             port,
             user,
             folder,

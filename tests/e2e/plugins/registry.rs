@@ -1,36 +1,27 @@
 //! Plugins from a registry: Debian's docker-registry on loopback, and one that answers as it is told.
 
-use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use capstan_runtime::digest;
 use serde_json::{Value, json};
 
 use super::{capstan, ends, greet, keys, list, plugin, sign, succeeds, text, version};
-use crate::support::{HttpRequest, HttpResponse, HttpServer, Machine, has, sh, skips_without};
+use crate::support::{
+    Daemon, HttpRequest, HttpResponse, HttpServer, Machine, free_port, has, sh, skips_without,
+};
 
 /// A registry that keeps its files in the test's folder.
 struct Registry {
-    process: Child,
+    _process: Daemon,
     port: u16,
     folder: PathBuf,
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 impl Registry {
     fn start(machine: &Machine, name: &str, auth: &str) -> Self {
         let folder = machine.path(name);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
+        let port = free_port();
         let config = format!(
             "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\n\
              http: {{ addr: \"127.0.0.1:{port}\", secret: x }}\n{auth}",
@@ -38,25 +29,11 @@ impl Registry {
         );
         let config = machine.file(&format!("{name}.yaml"), config);
         let log = machine.path(&format!("{name}.log"));
-        let process = Command::new("docker-registry")
-            .arg("serve")
-            .arg(config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(
-                started.elapsed() < Duration::from_secs(20),
-                "docker-registry does not listen: {}",
-                std::fs::read_to_string(&log).unwrap()
-            );
-            std::thread::yield_now();
-        }
+        let mut command = Command::new("docker-registry");
+        command.arg("serve").arg(config);
+        let process = Daemon::start(&mut command, port, &log);
         Self {
-            process,
+            _process: process,
             port,
             folder,
         }

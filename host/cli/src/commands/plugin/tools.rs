@@ -75,32 +75,23 @@ pub(super) fn python(project: &Project) -> Result<PathBuf> {
         "installing the SDK, pytest and what they need into {}",
         environment.display()
     );
-    let mut command = Command::new(&python);
-    command
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ])
-        .arg(project.folder.join(carried::FOLDER).join("sdk/python"))
-        .arg("pytest");
-    run(&mut command, PYTHON)?;
+    let sdk = project.folder.join(carried::FOLDER).join("sdk/python");
+    run(pip(&python).arg(sdk).arg("pytest"), PYTHON)?;
     // What the project itself needs besides.
-    let mut command = Command::new(&python);
-    command
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--editable",
-        ])
-        .arg(&project.folder);
-    run(&mut command, PYTHON)?;
+    run(pip(&python).arg("--editable").arg(&project.folder), PYTHON)?;
     Ok(python)
+}
+
+fn pip(python: &Path) -> Command {
+    let mut command = Command::new(python);
+    command.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]);
+    command
 }
 
 fn has_sdk(python: &Path) -> bool {
