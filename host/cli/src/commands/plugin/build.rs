@@ -135,5 +135,5 @@ fn artifact(messages: &str, manifest: &Path) -> Option<PathBuf> {
                 .find(|file| file.ends_with(".wasm"))
                 .map(PathBuf::from)
         })
-        .last()
+        .next_back()
 }
