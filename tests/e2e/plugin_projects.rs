@@ -3,8 +3,9 @@
 //! Rust always; Python and JavaScript where `CAPSTAN_TEST_LANGUAGES` names them (`rust,python,javascript`), since they take
 //! packages from elsewhere.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use crate::support::Machine;
 
@@ -105,6 +106,37 @@ fn a_python_project_goes_from_nothing_to_a_run() {
 #[test]
 fn a_javascript_project_goes_from_nothing_to_a_run() {
     goes_from_nothing_to_a_run("javascript");
+}
+
+#[test]
+fn dev_builds_and_runs_again_at_a_change() {
+    let machine = Machine::new();
+    let new = ["plugin", "new", "watched", "--lang", "rust"];
+    succeed(capstan(&machine, &machine.path("")).args(new));
+    let project = machine.path("watched");
+    let mut dev = capstan(&machine, &project)
+        .args(["plugin", "dev"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines();
+    let mut wait_for = |line: &str| {
+        let found = lines.any(|found| found.unwrap().contains(line));
+        assert!(found, "`{line}` was not printed");
+    };
+    wait_for("hello world");
+    wait_for("waiting for a change");
+    // What does not compile is told, and ends nothing.
+    let source = project.join("src/lib.rs");
+    let text = std::fs::read_to_string(&source).unwrap();
+    std::fs::write(&source, text.replace("fn greeting", "fn greeting(")).unwrap();
+    wait_for("waiting for a change");
+    std::fs::write(&source, text.replace("hello {name}", "good day {name}")).unwrap();
+    wait_for("good day world");
+    dev.kill().unwrap();
+    dev.wait().unwrap();
+    std::fs::remove_file("/var/tmp/watched.txt").unwrap();
 }
 
 fn copy(from: &Path, to: &Path) {

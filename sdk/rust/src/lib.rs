@@ -49,6 +49,7 @@
 //!   and granted by the operator is refused with a value, [`Error::Denied`], never with a trap.
 //! - **Waiting** costs nothing: return a [`Step`] with a state of your own, and go on in another function.
 //! - **Collectors** return inventory: see [`collector`].
+//! - **Tests** run the built component in the real host, against a world that they write down: the crate `capstan-sdk-test`.
 
 #[cfg(target_family = "wasm")]
 mod libc;

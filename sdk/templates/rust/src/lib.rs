@@ -18,7 +18,7 @@ fn world() -> String {
     "world".to_owned()
 }
 
-/// What later steps can use.
+/// What the result of the step holds.
 #[derive(Serialize)]
 struct Outputs {
     path: String,
