@@ -375,3 +375,41 @@ fn an_impossible_schema_is_refused_with_its_place() {
         );
     }
 }
+
+/// Two components in one, of which one hands a text to the other.
+const PUT_TOGETHER: &str = r#"(component
+  (component $a
+    (core module $m
+      (memory (export "memory") 1)
+      (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+      (func (export "f") (param i32 i32)))
+    (core instance $i (instantiate $m))
+    (func (export "f") (param "text" string)
+      (canon lift (core func $i "f") (memory (core memory $i "memory"))
+        (realloc (core func $i "realloc")))))
+  (component $b
+    (import "f" (func $f (param "text" string)))
+    (core module $memory (memory (export "memory") 1))
+    (core instance $own (instantiate $memory))
+    (core func $lowered (canon lower (func $f) (memory (core memory $own "memory"))))
+    (core module $m
+      (import "" "f" (func (param i32 i32)))
+      (func (export "g") (call 0 (i32.const 0) (i32.const 1))))
+    (core instance $i (instantiate $m (with "" (instance (export "f" (func $lowered))))))
+    (func (export "g") (canon lift (core func $i "g"))))
+  (instance $first (instantiate $a))
+  (instance $second (instantiate $b (with "f" (func $first "f"))))
+  (export "g" (func $second "g")))"#;
+
+#[test]
+fn a_component_that_the_compiler_gives_up_on_is_told_of_in_words() {
+    let machine = Machine::new();
+    let manifest = r#"{ "actions": ["test:together"], "version": "1.0.0", "description": "d" }"#;
+    let wasm = wat::parse_str(PUT_TOGETHER).unwrap();
+    let component = machine.file("together.wasm", with_manifest(&wasm, manifest).unwrap());
+    let run = run(&machine, &component, "test:together", json!({}), json!({}));
+    assert_ne!(run.code, 0);
+    let message = run.json.to_string();
+    assert!(message.contains("put together from others"), "{message}");
+    assert!(!message.contains("panicked at"), "{message}");
+}

@@ -28,7 +28,7 @@ pub fn compile_main() -> ExitCode {
         std::io::stdin()
             .read_to_end(&mut wasm)
             .map_err(|error| error.to_string())?;
-        let code = crate::component::compile(&wasm).map_err(|error| error.to_string())?;
+        let code = compile(&wasm)?;
         std::io::stdout()
             .write_all(&code)
             .map_err(|error| error.to_string())
@@ -38,6 +38,25 @@ pub fn compile_main() -> ExitCode {
         Err(why) => {
             let _ = std::io::stderr().write_all(why.as_bytes());
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Compiles, and puts it into words when the engine's compiler panics, as it does at components that it takes for valid
+/// and that need what is switched off here.
+fn compile(wasm: &[u8]) -> Result<Vec<u8>, String> {
+    std::panic::set_hook(Box::new(|_| ()));
+    match std::panic::catch_unwind(|| crate::component::compile(wasm)) {
+        Ok(compiled) => compiled.map_err(|error| error.to_string()),
+        Err(panic) => {
+            let why = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("it does not say why");
+            Err(format!(
+                "the engine's compiler gave up on it ({why}), most often since it is put together from others, each with a memory of its own, which is not supported"
+            ))
         }
     }
 }

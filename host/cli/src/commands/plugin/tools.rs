@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use super::project::Project;
 use super::{Language, carried};
@@ -69,7 +69,9 @@ pub(super) fn python(project: &Project) -> Result<PathBuf> {
         errln!("making the environment {}", environment.display());
         let mut command = Command::new("python3");
         command.args(["-m", "venv"]).arg(&environment);
-        run(&mut command, PYTHON).context(PYTHON)?;
+        if !start(&mut command, PYTHON)? {
+            bail!("the environment could not be made, see above: {PYTHON}");
+        }
     }
     errln!(
         "installing the SDK, pytest and what they need into {}",
