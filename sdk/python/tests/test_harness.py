@@ -44,7 +44,8 @@ SOURCE = '''
             file.write(event.kind)
         answer = http.post("https://hooks.example.com/T1", json=state, headers={"x-key": secrets.get("/tour/key")})
         now = datetime.datetime.now(datetime.timezone.utc)
-        return {"status": answer.status_code, "at": now.isoformat(), **state}
+        os.reload_environ()  # asks again, after what the build kept
+        return {"status": answer.status_code, "at": now.isoformat(), "environment": dict(os.environ), **state}
 '''
 
 
@@ -75,7 +76,8 @@ def world(**changes):
 
 def test_a_component_in_a_world(component):
     run = world(deny={"files": ["/etc/tour"]}).run({"folder": "/srv"}, component=component).assert_success()
-    assert run.outputs == {"status": 204, "at": "2026-01-31T13:01:00+00:00", "names": ["a", "b"], "ended": [0, 3]}
+    told = {"status": 204, "at": "2026-01-31T13:01:00+00:00", "environment": {}}
+    assert run.outputs == {**told, "names": ["a", "b"], "ended": [0, 3]}
     assert [one.arguments for one in run.programs] == [["/srv/a"], ["/srv/b"]]
     assert run.files == {"/srv/a": None, "/srv/a.gz": b"\x1f\x8b", "/srv/told": b"timer"}
     assert run.denied("files", "/etc/tour") and run.logs == [("warn", "not there", {"target": "/etc/tour"})]

@@ -14,7 +14,7 @@ from typing import Any, Callable, Mapping, Sequence
 from .capabilities import Capability, requests
 from .context import Context, Event, Result, Suspension
 from .errors import Failure, InvalidInput
-from .schema import from_json, schema_of, to_json
+from .schema import from_json, remember, schema_of, to_json
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?")
 _PLATFORMS = ("Linux", "MacOS", "Windows")
@@ -50,6 +50,7 @@ def _signature(function: Callable[..., Any], most: int) -> _Signature:
             f"a type of {name} is not known where it is declared ({error}); define it above, at the top of the module"
         ) from error
     kind = hints.get(parameters[1].name, Any) if len(parameters) > 1 else None
+    remember(hints.get("return"))
     return _Signature(kind, len(parameters))
 
 

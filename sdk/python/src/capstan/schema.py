@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import inspect
 import pathlib
 import re
@@ -145,7 +146,9 @@ def _documented(kind: type) -> tuple[str, dict[str, str]]:
     return first or " ".join(paragraph), found
 
 
+@functools.cache
 def _fields(kind: type) -> list[_Field]:
+    """The fields of a type. Known from the build on: to resolve hints takes longer than the rest of a call."""
     hints = _hints(kind)
     result = []
     if _is_typed_dict(kind):
@@ -185,6 +188,12 @@ def _extra(hint: Any) -> Description | None:
 
 def _is_object(kind: Any) -> bool:
     return isinstance(kind, type) and (dataclasses.is_dataclass(kind) or _is_typed_dict(kind))
+
+
+def remember(kind: Any) -> None:
+    """Looks at the fields of a type now rather than at the first value of it."""
+    if _is_object(kind):
+        _fields(kind)
 
 
 def schema_of(kind: Any) -> dict[str, Any]:

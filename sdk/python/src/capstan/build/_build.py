@@ -141,7 +141,8 @@ def build(source: Path, output: Path, paths: Sequence[Path] = ()) -> Built:
         raw = work / "raw.wasm"
         _componentize(work / "wit", python_paths, raw)
         data = raw.read_bytes()
-    unwanted = ["wasi:sockets", *([] if found.capabilities.get("files") else ["wasi:filesystem"])]
+    # The host gives a component neither variables nor arguments, whatever it asks for.
+    unwanted = ["wasi:sockets", "wasi:cli/environment", *([] if found.capabilities.get("files") else ["wasi:filesystem"])]
     try:
         data = component.without_interfaces(data, *unwanted)
         data = component.with_custom_section(data, MANIFEST_SECTION, text)

@@ -3,7 +3,9 @@ imports that an action has no business with.
 
 The runtime inside of a Python component is linked against all of WASI. An action that asks for no file should not
 import a file system, and none can use sockets; `without_interfaces` takes such imports out of the finished component.
-Every function of them becomes a trap. All indices stay what they were: what is removed leaves a filler of its sort.
+Every function of them becomes a trap, but for `wasi:cli/environment`: the runtime asks it at the first call into an
+instance, and is told that nothing is there. What is removed leaves a filler of its sort, so that the indices of others stay what they
+were; those of core modules and core instances move, since there are more of them.
 """
 
 from __future__ import annotations
@@ -19,6 +21,12 @@ _ALIAS, _TYPE, _CANON, _START, _IMPORT, _EXPORT = 6, 7, 8, 9, 10, 11
 
 # Sorts of things that have an index.
 _CORE, _FUNC, _VALUE, _TYPES, _COMPONENTS, _INSTANCES = 0, 1, 2, 3, 4, 5
+
+
+# The interface whose functions answer with nothing once it is removed. Its functions, which return a list or an option, all
+# lower to a core function that takes no more than the address to write the answer to.
+_ANSWERED = "wasi:cli/environment"
+_ANSWERED_TYPE = b"\x60\x01\x7f\x00"
 
 
 class ComponentError(Exception):
@@ -189,9 +197,28 @@ def _stub_module(types: list[bytes]) -> bytes:
     )
 
 
+def _nothing_module() -> bytes:
+    """A core module with a function that answers with an empty list, or with no value, in the memory it is given.
+
+    The function stores the words 256 and 0 at the address. To a list they are its address and its length; the address
+    is aligned and not null, as bindings demand even of an empty one. To an option the first byte, 0, means none.
+    """
+    store = b"\x20\x00" + b"\x42\x80\x02" + b"\x37\x02\x00"  # local.get 0, i64.const 256, i64.store align=4
+    return (
+        _CORE_HEADER
+        + _section(1, b"\x01" + _ANSWERED_TYPE)
+        + _section(2, b"\x01" + _name(b"") + _name(b"memory") + b"\x02\x00\x00")
+        + _section(3, b"\x01\x00")
+        + _section(7, b"\x01" + _name(b"nothing") + b"\x00\x00")
+        + _section(10, b"\x01" + _name(b"\x00" + store + b"\x0b"))
+    )
+
+
 class _Surgery:
     """One pass over a component that leaves out imports."""
 
+    # The modules that come first, before those of the component: of functions that trap, and that answer with nothing.
+    STUBS, NOTHING, ADDED_MODULES = 0, 1, 2
     # A filler in the place of a type: `bool`.
     FILLER_TYPE = _section(_TYPE, b"\x01\x7f")
     # A filler in the place of an instance: one that exports nothing.
@@ -202,9 +229,16 @@ class _Surgery:
         self.unwanted = unwanted
         self.out: list[bytes] = []
         self.instances = self.types = self.functions = self.core_functions = 0
+        # Where each core instance of the component is now, and where the next one will be; the stubs are number 0.
+        self.core_instances: list[int] = []
+        self.next_core_instance = 1
+        # The core instance that answers with nothing, by the memory that it writes to.
+        self.nothing: dict[int, int] = {}
         self.gone_instances: set[int] = set()
+        self.answered_instances: set[int] = set()
         self.gone_types: set[int] = set()
         self.gone_functions: set[int] = set()
+        self.answered_functions: set[int] = set()
         self.signatures = self._signatures()
         self.stubs: list[bytes] = []
         self.filler_function = self._filler_function()
@@ -231,9 +265,9 @@ class _Surgery:
                 self.out.append(_section(number, body))
         if not self.gone_instances:
             return _HEADER + b"".join(_section(*one) for one in self.sections)
-        # The stubs come first, as module 0 and core instance 0; all others were moved up by one.
-        front = _section(_MODULE, _stub_module(self.stubs)) + _section(_CORE_INSTANCE, b"\x01\x00\x00\x00")
-        return _HEADER + front + b"".join(self.out)
+        front = _section(_MODULE, _stub_module(self.stubs)) + _section(_MODULE, _nothing_module())
+        stubs = _section(_CORE_INSTANCE, b"\x01\x00" + _leb(self.STUBS) + b"\x00")
+        return _HEADER + front + stubs + b"".join(self.out)
 
     def _unwanted_import(self, body: bytes) -> bool:
         reader = _Reader(body)
@@ -257,6 +291,8 @@ class _Surgery:
                 if count != 1 or sort != _INSTANCES:
                     raise ComponentError(f"the import {name} cannot be removed: it is no interface by itself")
                 self.gone_instances.add(self.instances)
+                if name.split("@")[0] == _ANSWERED:
+                    self.answered_instances.add(self.instances)
                 self.out.append(self.FILLER_INSTANCE)
             self._count(sort)
         if not self._unwanted_import(body):
@@ -288,6 +324,8 @@ class _Surgery:
             if kind == 0 and index in self.gone_instances:
                 if sort == _FUNC:
                     self.gone_functions.add(self.functions)
+                    if index in self.answered_instances:
+                        self.answered_functions.add(self.functions)
                     item = self.filler_function
                 elif sort == _TYPES:
                     self.gone_types.add(self.types)
@@ -297,7 +335,7 @@ class _Surgery:
                 else:
                     raise ComponentError("an interface to be removed exports more than functions and types")
             elif kind == 1:
-                item = body[start : kind_at + 1] + _leb(index + 1) + body[rest : reader.at]
+                item = body[start : kind_at + 1] + _leb(self.core_instances[index]) + body[rest : reader.at]
             self._count(sort)
             if sort == _CORE and core_sort == 0:
                 self.core_functions += 1
@@ -308,7 +346,7 @@ class _Surgery:
         for _ in range(reader.number()):
             start = reader.at
             kind = reader.byte()
-            gone = False
+            gone, answered, memory = False, False, None
             if kind == 0:
                 reader.byte()
                 reader.number()
@@ -317,32 +355,60 @@ class _Surgery:
                 self.functions += 1
             elif kind == 1:
                 reader.byte()
-                gone = reader.number() in self.gone_functions
-                self._options(reader)
+                function = reader.number()
+                gone, answered = function in self.gone_functions, function in self.answered_functions
+                memory = self._options(reader)
             elif kind in (2, 3, 4):
                 gone = reader.number() in self.gone_types
             else:
                 raise ComponentError(f"the component uses the canonical function {kind}, which this build does not know")
             if kind != 0:
-                if gone:
+                if answered:
+                    self.out.append(self._answer(self.core_functions, memory))
+                elif gone:
                     self.out.append(self._stub(self.core_functions))
                 self.core_functions += 1
             if not gone:
                 self.out.append(_section(_CANON, b"\x01" + body[start : reader.at]))
 
     @staticmethod
-    def _options(reader: _Reader) -> None:
+    def _options(reader: _Reader) -> int | None:
+        """Reads the options of a canonical function; the memory among them."""
+        memory = None
         for _ in range(reader.number()):
-            if reader.byte() in (3, 4, 5, 7):
-                reader.number()
+            option = reader.byte()
+            if option in (3, 4, 5, 7):
+                index = reader.number()
+                if option == 3:
+                    memory = index
+        return memory
 
     def _stub(self, function: int) -> bytes:
         """An alias of a stub, which takes the number of the core function that is left out."""
         signature = self.signatures.get(function, b"\x60\x00\x00")
         if signature not in self.stubs:
             self.stubs.append(signature)
-        name = _name(str(self.stubs.index(signature)).encode())
-        return _section(_ALIAS, b"\x01\x00\x00\x01\x00" + name)
+        return self._core_function(0, str(self.stubs.index(signature)).encode())
+
+    def _answer(self, function: int, memory: int | None) -> bytes:
+        """An alias of the function that answers with nothing, which takes the number of the one that is left out; before it,
+        the instance for this memory, which is not there yet where the stubs are made."""
+        if memory is None or self.signatures.get(function, _ANSWERED_TYPE) != _ANSWERED_TYPE:
+            raise ComponentError(f"a function of {_ANSWERED} is lowered in a way that this build does not know")
+        made = b""
+        if memory not in self.nothing:
+            exports = self.next_core_instance
+            self.nothing[memory] = exports + 1
+            self.next_core_instance += 2
+            given = b"\x01\x01" + _name(b"memory") + b"\x02" + _leb(memory)
+            instance = b"\x00" + _leb(self.NOTHING) + b"\x01" + _name(b"") + b"\x12" + _leb(exports)
+            made = _section(_CORE_INSTANCE, b"\x02" + given + instance)
+        return made + self._core_function(self.nothing[memory], b"nothing")
+
+    @staticmethod
+    def _core_function(instance: int, name: bytes) -> bytes:
+        """An alias of what a core instance exports."""
+        return _section(_ALIAS, b"\x01\x00\x00\x01" + _leb(instance) + _name(name))
 
     def _core_instances(self, body: bytes) -> None:
         reader = _Reader(body)
@@ -352,16 +418,18 @@ class _Surgery:
             start = reader.at
             if reader.byte() == 0:
                 module, arguments = reader.number(), reader.number()
-                out += [b"\0", _leb(module + 1), _leb(arguments)]
+                out += [b"\0", _leb(module + self.ADDED_MODULES), _leb(arguments)]
                 for _ in range(arguments):
                     name, sort, index = reader.bytes(), reader.byte(), reader.number()
-                    out += [_name(name), bytes([sort]), _leb(index + 1)]
+                    out += [_name(name), bytes([sort]), _leb(self.core_instances[index])]
             else:
                 for _ in range(reader.number()):
                     reader.bytes()
                     reader.byte()
                     reader.number()
                 out.append(body[start : reader.at])
+            self.core_instances.append(self.next_core_instance)
+            self.next_core_instance += 1
         self.out.append(_section(_CORE_INSTANCE, b"".join(out)))
 
     def _count_exports(self, body: bytes) -> None:
@@ -442,7 +510,7 @@ class _Surgery:
 
 def without_interfaces(data: bytes, *packages: str) -> bytes:
     """The component without the imports of these packages or interfaces (`wasi:sockets`, `wasi:filesystem`): what calls
-    one of their functions traps."""
+    one of their functions traps. Those of `wasi:cli/environment` answer that nothing is there."""
 
     def unwanted(name: str) -> bool:
         plain = name.split("@")[0]
