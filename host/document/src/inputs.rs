@@ -13,7 +13,7 @@ pub type ActionSchemas<'a> = &'a dyn Fn(&str) -> Option<Value>;
 const COMMON: &[&str] = &["onFailure", "onSuccess", "finallyStep", "maxAttempts", "id"];
 
 /// Actions of automation runbooks that people put into command documents.
-const AUTOMATION: &[&str] = &[
+pub(crate) const AUTOMATION: &[&str] = &[
     "aws:approve",
     "aws:assertAwsResourceProperty",
     "aws:branch",

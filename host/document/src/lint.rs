@@ -157,7 +157,7 @@ fn flow_inputs(step: &Step, node: &Node, lints: &mut Vec<Diagnostic>) {
     }
 }
 
-fn all_references(value: &Value, names: &mut Vec<String>) {
+pub(crate) fn all_references(value: &Value, names: &mut Vec<String>) {
     match value {
         Value::String(text) => {
             for reference in references(text) {

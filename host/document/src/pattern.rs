@@ -30,6 +30,16 @@ impl Pattern {
     }
 }
 
+/// Whether the whole text matches a pattern in Java's dialect.
+///
+/// # Errors
+/// When it is no pattern, or takes too long on this text.
+pub fn java_pattern_matches(java: &str, text: &str) -> Result<bool, String> {
+    // By itself first, so that it cannot close the group that it is put in.
+    Pattern::compile(java)?;
+    Pattern::compile(&format!(r"\A(?:{java})\z"))?.is_match(text)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]

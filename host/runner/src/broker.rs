@@ -31,16 +31,17 @@ fn denied(capability: &str, target: &str) -> BrokerError {
     }
 }
 
-fn stored(session: &Session, name: &str) -> Result<Option<StoredVersion>, BrokerError> {
+async fn stored(session: &Session, name: &str) -> Result<Option<StoredVersion>, BrokerError> {
     session
         .runner
         .parameters
-        .get(name)
+        .parameter(name)
+        .await
         .map_err(|error| BrokerError::Io(error.to_string()))
 }
 
-fn secure_string(session: &Session, name: &str) -> Result<String, BrokerError> {
-    match stored(session, name)? {
+async fn secure_string(session: &Session, name: &str) -> Result<String, BrokerError> {
+    match stored(session, name).await? {
         None => Err(BrokerError::NotFound(format!("the secret {name}"))),
         Some(found) if found.kind == ParameterKind::SecureString => Ok(found.value),
         Some(_) => Err(BrokerError::Invalid(format!(
@@ -75,7 +76,7 @@ impl Broker for Supervisor {
         if !allowed && !is_own_parameter(name) {
             return Err(denied("parameters", name));
         }
-        match stored(&session, name)? {
+        match stored(&session, name).await? {
             Some(_) if !allowed => Err(denied("parameters", name)),
             None => Err(BrokerError::NotFound(format!("the parameter {name}"))),
             Some(found) => match found.kind {
@@ -95,7 +96,7 @@ impl Broker for Supervisor {
         if !rights.component.knows_secret(name) {
             return Err(denied("secrets", name));
         }
-        secure_string(&session, name).map(|_| ())
+        secure_string(&session, name).await.map(|_| ())
     }
 
     async fn secret(
@@ -108,7 +109,7 @@ impl Broker for Supervisor {
         if !rights.component.allows_secret(name, place) {
             return Err(denied("secrets", name));
         }
-        let value = secure_string(&session, name)?;
+        let value = secure_string(&session, name).await?;
         session.secrets.learn(&value);
         Ok(value)
     }

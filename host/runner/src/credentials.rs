@@ -16,7 +16,7 @@ use configparser::ini::Ini;
 ///
 /// # Errors
 /// [`BrokerError::NotFound`] when there are none, [`BrokerError::Io`] when the file cannot be read.
-pub(crate) fn find() -> Result<Credentials, BrokerError> {
+pub fn find() -> Result<Credentials, BrokerError> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if let (Some(id), Some(key)) = (
         variable("AWS_ACCESS_KEY_ID"),

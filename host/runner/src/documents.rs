@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use capstan_document::built_in;
+
 use crate::error::RunnerError;
 
 /// The documents of a node.
@@ -10,177 +12,6 @@ use crate::error::RunnerError;
 pub struct DocumentStore {
     folder: PathBuf,
 }
-
-/// Documents with the names and parameters that SSM's users know, in our own words.
-const BUILT_IN: &[(&str, &str)] = &[
-    (
-        "AWS-RunShellScript",
-        r#"schemaVersion: "1.2"
-description: Run a shell script.
-parameters:
-  commands:
-    type: StringList
-    description: The lines of the script.
-    minItems: 1
-    displayType: textarea
-  workingDirectory:
-    type: String
-    description: Where the script runs.
-    default: ""
-    maxChars: 4096
-  executionTimeout:
-    type: String
-    description: Seconds until the script is ended, 5 to 172800.
-    default: "3600"
-    allowedPattern: '^[0-9]{1,6}$'
-runtimeConfig:
-  aws:runShellScript:
-    properties:
-      - id: 0.aws:runShellScript
-        runCommand: "{{ commands }}"
-        workingDirectory: "{{ workingDirectory }}"
-        timeoutSeconds: "{{ executionTimeout }}"
-"#,
-    ),
-    (
-        "AWS-RunPowerShellScript",
-        r#"schemaVersion: "1.2"
-description: Run a PowerShell script.
-parameters:
-  commands:
-    type: StringList
-    description: The lines of the script.
-    minItems: 1
-    displayType: textarea
-  workingDirectory:
-    type: String
-    description: Where the script runs.
-    default: ""
-    maxChars: 4096
-  executionTimeout:
-    type: String
-    description: Seconds until the script is ended, 5 to 172800.
-    default: "3600"
-    allowedPattern: '^[0-9]{1,6}$'
-runtimeConfig:
-  aws:runPowerShellScript:
-    properties:
-      - id: 0.aws:runPowerShellScript
-        runCommand: "{{ commands }}"
-        workingDirectory: "{{ workingDirectory }}"
-        timeoutSeconds: "{{ executionTimeout }}"
-"#,
-    ),
-    (
-        "AWS-RunDocument",
-        r#"schemaVersion: "2.2"
-description: Fetch a document and run it.
-parameters:
-  sourceType:
-    type: String
-    description: Where the document is.
-    allowedValues: [SSMDocument, GitHub, Git, HTTP, S3]
-  sourceInfo:
-    type: StringMap
-    description: What aws:downloadContent needs for that source, such as name for SSMDocument or path for S3.
-    default: {}
-    displayType: textarea
-  documentPath:
-    type: String
-    description: The document's path within the download, where that is a folder with several.
-    default: ""
-  documentParameters:
-    type: StringMap
-    description: Parameters of that document.
-    default: {}
-    displayType: textarea
-mainSteps:
-  - name: downloadDocument
-    action: aws:downloadContent
-    inputs:
-      onFailure: exit
-      sourceType: "{{ sourceType }}"
-      sourceInfo: "{{ sourceInfo }}"
-      destinationPath: run-document/
-  - name: runDocument
-    action: aws:runDocument
-    inputs:
-      documentType: LocalPath
-      documentPath: run-document/{{ documentPath }}
-      documentParameters: "{{ documentParameters }}"
-"#,
-    ),
-    (
-        "AWS-ConfigureAWSPackage",
-        r#"schemaVersion: "2.2"
-description: Install or remove a package.
-parameters:
-  action:
-    type: String
-    description: Whether to install or to remove.
-    allowedValues: [Install, Uninstall]
-  installationType:
-    type: String
-    description: How another version is replaced.
-    allowedValues: [Uninstall and reinstall, In-place update]
-    default: Uninstall and reinstall
-  name:
-    type: String
-    description: The package, or its ARN.
-  version:
-    type: String
-    description: The newest one when empty.
-    default: ""
-  additionalArguments:
-    type: StringMap
-    description: Variables for the package's scripts; their names begin with SSM_.
-    default: {}
-mainSteps:
-  - name: configurePackage
-    action: aws:configurePackage
-    inputs:
-      name: "{{ name }}"
-      action: "{{ action }}"
-      version: "{{ version }}"
-      installationType: "{{ installationType }}"
-      additionalArguments: "{{ additionalArguments }}"
-"#,
-    ),
-    (
-        "AWS-UpdateSSMAgent",
-        r#"schemaVersion: "1.2"
-description: Update the agent of this node.
-parameters:
-  version:
-    type: String
-    description: The newest one when empty.
-    default: ""
-  allowDowngrade:
-    type: String
-    description: Whether an older version may replace a newer one.
-    allowedValues: ["true", "false"]
-    default: "false"
-runtimeConfig:
-  aws:updateSsmAgent:
-    properties:
-      agentName: amazon-ssm-agent
-      source: https://s3.{Region}.amazonaws.com/amazon-ssm-{Region}/ssm-agent-manifest.json
-      allowDowngrade: "{{ allowDowngrade }}"
-      targetVersion: "{{ version }}"
-"#,
-    ),
-    (
-        "AWS-Noop",
-        r#"schemaVersion: "2.2"
-description: Do nothing, with success.
-mainSteps:
-  - name: nothing
-    action: aws:runShellScript
-    inputs:
-      runCommand: [":"]
-"#,
-    ),
-];
 
 impl DocumentStore {
     /// With the documents of this folder.
@@ -192,7 +23,7 @@ impl DocumentStore {
     /// Names, sorted.
     #[must_use]
     pub fn list(&self) -> Vec<String> {
-        let mut names: Vec<String> = BUILT_IN
+        let mut names: Vec<String> = built_in()
             .iter()
             .map(|(name, _)| (*name).to_owned())
             .collect();
@@ -228,7 +59,7 @@ impl DocumentStore {
     }
 
     fn text(&self, name: &str) -> Result<String, RunnerError> {
-        if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
+        if let Some((_, text)) = built_in().iter().find(|(known, _)| *known == name) {
             return Ok((*text).to_owned());
         }
         let plain = !name.is_empty()
@@ -257,16 +88,7 @@ impl DocumentStore {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use capstan_document::Document;
-
     use super::DocumentStore;
-
-    #[test]
-    fn the_built_in_documents_are_well_formed() {
-        for (name, text) in super::BUILT_IN {
-            Document::parse(text, name).unwrap();
-        }
-    }
 
     #[test]
     fn a_document_is_found_by_name_arn_and_version() {

@@ -6,7 +6,6 @@
 mod actions;
 mod broker;
 mod cleaner;
-mod clock;
 mod control;
 mod credentials;
 mod data_lock;
@@ -32,14 +31,14 @@ mod step;
 mod testing;
 
 pub use actions::{Action, ActionRegistry, BuiltIn, compile};
+pub use capstan_clock::{Clock, SystemClock};
 pub use cleaner::Cleaner;
-pub use clock::{Clock, SystemClock};
 pub use control::{Observer, RunControl};
-pub use credentials::sign_with;
+pub use credentials::{find as find_credentials, sign_with};
 pub use documents::DocumentStore;
 pub use error::RunnerError;
 pub use node::NodeInfo;
-pub use parameters::{ParameterKind, ParameterStore, StoredVersion};
+pub use parameters::{ParameterKind, ParameterSource, ParameterStore, StoredVersion};
 pub use plan::{Plan, PlannedStep, Will};
 pub use receipts::{ReceiptError, verify_receipts};
 pub use result::{RunResult, RunStatus, StepResult, StepStatus};

@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::error::RunnerError;
 use crate::flow::{Next, after_result, merge, of_nested_code};
 use crate::journal::{Journal, NestedHistory, Record, Stored};
+use crate::parameters;
 use crate::plan::document_subject;
 use crate::result::{StepResult, StepStatus};
 use crate::session::{Session, StepRights};
@@ -60,7 +61,7 @@ struct Ready {
     stored: Stored,
 }
 
-fn ready(
+async fn ready(
     session: &Session,
     request: &DocumentRequest,
     stored: Option<Stored>,
@@ -74,10 +75,10 @@ fn ready(
     let bound = document.bind(&arguments)?;
     let stored = match stored {
         Some(stored) => stored,
-        None => session
-            .runner
-            .parameters
-            .resolve(&bound.parameter_store_references())?,
+        None => {
+            let names = bound.parameter_store_references();
+            parameters::resolve(&*session.runner.parameters, &names).await?
+        }
     };
     Ok(Ready {
         resolved: bound.resolve(&stored)?,
@@ -115,7 +116,7 @@ async fn go(
         resolved,
         sha256,
         stored,
-    } = ready(session, &request, stored)?;
+    } = ready(session, &request, stored).await?;
     let mut ancestors = rights.subject.ancestors.clone();
     ancestors.push(Subject {
         ancestors: Vec::new(),

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use async_trait::async_trait;
 use capstan_document::StoredParameter;
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +60,45 @@ fn check_label(label: &str) -> Result<(), RunnerError> {
             "`{label}` is no label; labels are of up to 100 letters, digits, `_`, `-` and `.`, and begin with neither a digit nor aws or ssm"
         )))
     }
+}
+
+/// Where the parameters come from that documents refer to and that steps read.
+#[async_trait]
+pub trait ParameterSource: std::fmt::Debug + Send + Sync {
+    /// A parameter by name, `name:version` or `name:label`, with the value of a secure one as it is. The caller sees
+    /// to it that such a value gets no further than it may.
+    ///
+    /// # Errors
+    /// When it cannot be told whether there is such a parameter.
+    async fn parameter(&self, name: &str) -> Result<Option<StoredVersion>, RunnerError>;
+}
+
+#[async_trait]
+impl ParameterSource for ParameterStore {
+    async fn parameter(&self, name: &str) -> Result<Option<StoredVersion>, RunnerError> {
+        self.get(name)
+    }
+}
+
+/// The values that a document refers to, as far as they exist.
+pub(crate) async fn resolve(
+    source: &dyn ParameterSource,
+    names: &[String],
+) -> Result<BTreeMap<String, StoredParameter>, RunnerError> {
+    let mut values = BTreeMap::new();
+    for name in names {
+        if let Some(found) = source.parameter(name).await? {
+            let value = match found.kind {
+                ParameterKind::String => StoredParameter::String(found.value),
+                ParameterKind::StringList => {
+                    StoredParameter::StringList(found.value.split(',').map(str::to_owned).collect())
+                }
+                ParameterKind::SecureString => StoredParameter::SecureString,
+            };
+            values.insert(name.clone(), value);
+        }
+    }
+    Ok(values)
 }
 
 /// Parameters in a file.
@@ -256,27 +296,6 @@ impl ParameterStore {
             .filter_map(|(name, mut versions)| Some((name, versions.pop()?)))
             .collect())
     }
-
-    /// The values that a document refers to, as far as they exist.
-    pub(crate) fn resolve(
-        &self,
-        names: &[String],
-    ) -> Result<BTreeMap<String, StoredParameter>, RunnerError> {
-        let mut values = BTreeMap::new();
-        for name in names {
-            if let Some(found) = self.get(name)? {
-                let value = match found.kind {
-                    ParameterKind::String => StoredParameter::String(found.value),
-                    ParameterKind::StringList => StoredParameter::StringList(
-                        found.value.split(',').map(str::to_owned).collect(),
-                    ),
-                    ParameterKind::SecureString => StoredParameter::SecureString,
-                };
-                values.insert(name.clone(), value);
-            }
-        }
-        Ok(values)
-    }
 }
 
 #[cfg(test)]
@@ -359,14 +378,14 @@ mod tests {
         );
     }
 
-    #[test]
-    fn documents_get_what_they_may_hold() {
+    #[tokio::test]
+    async fn documents_get_what_they_may_hold() {
         let folder = Folder::new();
         store(&folder).put("s", "x", String, false).unwrap();
         store(&folder).put("l", "x,y", StringList, false).unwrap();
         store(&folder).put("k", "x", SecureString, false).unwrap();
         let names: Vec<_> = ["s", "l", "k", "none"].map(str::to_owned).into();
-        let values = store(&folder).resolve(&names).unwrap();
+        let values = super::resolve(&store(&folder), &names).await.unwrap();
         assert_eq!(values.len(), 3);
         assert_eq!(
             values["l"],

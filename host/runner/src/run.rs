@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::actions::{ActionRegistry, own_program};
-use crate::clock::{Clock, SystemClock, of_unix_millis};
 use crate::control::{Observer, RunControl};
 use crate::documents::DocumentStore;
 use crate::error::RunnerError;
@@ -20,12 +19,13 @@ use crate::flow::{Next, after_result, document_status};
 use crate::journal::{self, History, Journal, Record, Stored, Waiting};
 use crate::nested::Memory;
 use crate::node::NodeInfo;
-use crate::parameters::ParameterStore;
+use crate::parameters::{self, ParameterSource, ParameterStore};
 use crate::plan::{Plan, document_subject, plan};
 use crate::result::{RunResult, RunStatus, StepResult, StepStatus};
 use crate::session::Session;
 use crate::state::StateFolder;
 use crate::step::{Resumed, StepRun, Suspension};
+use capstan_clock::{Clock, SystemClock, of_unix_millis};
 
 /// How often a document may be run: SSM's limit for restarts, and for interruptions without getting on. After that
 /// many something is wrong with it.
@@ -56,8 +56,8 @@ pub struct Runner {
     pub actions: ActionRegistry,
     /// The documents that there are.
     pub documents: DocumentStore,
-    /// The parameters that there are.
-    pub parameters: ParameterStore,
+    /// The parameters that there are: of this machine, unless somebody else has them.
+    pub parameters: Arc<dyn ParameterSource>,
     /// What is allowed.
     pub policy: Policy,
     /// This machine.
@@ -88,7 +88,7 @@ impl Runner {
         };
         Self {
             documents: DocumentStore::new(state.documents()),
-            parameters: ParameterStore::new(state.parameters()),
+            parameters: Arc::new(ParameterStore::new(state.parameters())),
             node: NodeInfo::detect(),
             program: own_program(),
             clock: Arc::new(SystemClock),
@@ -100,14 +100,19 @@ impl Runner {
 
     /// `stored` are the values of Parameter Store that the run was accepted with: they neither change nor vanish
     /// while it is interrupted.
-    fn ready(&self, request: &RunRequest, stored: Option<Stored>) -> Result<Ready, RunnerError> {
+    async fn ready(
+        &self,
+        request: &RunRequest,
+        stored: Option<Stored>,
+    ) -> Result<Ready, RunnerError> {
         let document = Document::parse(&request.source, &request.origin)?;
         let bound = document.bind(&request.arguments)?;
         let stored = match stored {
             Some(stored) => stored,
-            None => self
-                .parameters
-                .resolve(&bound.parameter_store_references())?,
+            None => {
+                let names = bound.parameter_store_references();
+                parameters::resolve(&*self.parameters, &names).await?
+            }
         };
         let resolved = bound.resolve(&stored)?;
         let subject = document_subject(
@@ -128,8 +133,8 @@ impl Runner {
     ///
     /// # Errors
     /// When the document or its parameters are wrong.
-    pub fn plan(&self, request: &RunRequest) -> Result<Plan, RunnerError> {
-        let ready = self.ready(request, None)?;
+    pub async fn plan(&self, request: &RunRequest) -> Result<Plan, RunnerError> {
+        let ready = self.ready(request, None).await?;
         plan(self, &ready.subject, &ready.resolved)
     }
 
@@ -143,7 +148,7 @@ impl Runner {
         observer: Arc<dyn Observer>,
         control: RunControl,
     ) -> Result<RunResult, RunnerError> {
-        let ready = self.ready(&request, None)?;
+        let ready = self.ready(&request, None).await?;
         let run_id = match &request.run_id {
             Some(id) => check_id(id)?,
             None => new_id(self.clock.now()),
@@ -199,7 +204,7 @@ impl Runner {
         let journal = Arc::new(Journal::open(&path, false)?);
         let history: History = journal::read(&path)?;
         journal.cut(history.whole)?;
-        let ready = self.ready(&history.request, history.stored)?;
+        let ready = self.ready(&history.request, history.stored).await?;
         let session = Session::new(Arc::clone(self), &run_id, &ready.subject, observer, control)?;
         session.claim(&ready.resolved)?;
         let memory = Memory::new(&journal, history.nested);
@@ -235,7 +240,7 @@ impl Runner {
 }
 
 /// A run id is a folder name.
-fn check_id(id: &str) -> Result<String, RunnerError> {
+pub(crate) fn check_id(id: &str) -> Result<String, RunnerError> {
     let good =
         (1..=64).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     if good {

@@ -9,6 +9,7 @@ use capstan_plugins::PluginStore;
 use capstan_sandbox::{Distrust, check_own};
 
 use crate::error::RunnerError;
+use crate::run::check_id;
 
 /// Where a node keeps what outlives a process. Closed to other users.
 #[derive(Debug, Clone)]
@@ -171,6 +172,24 @@ impl StateFolder {
     #[must_use]
     pub fn journal(&self, run_id: &str) -> PathBuf {
         self.run(run_id).join("journal.jsonl")
+    }
+
+    /// Whether a run of this id was accepted, which [`crate::Runner::resume`] goes on with. What a process left that
+    /// died while it accepted the run is no such run, and makes room for one.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn has_begun(&self, run_id: &str) -> Result<bool, RunnerError> {
+        let path = self.journal(&check_id(run_id)?);
+        let failed = || format!("the journal {}", path.display());
+        match fs::read(&path) {
+            Ok(bytes) if bytes.contains(&b'\n') => Ok(true),
+            Ok(_) => fs::remove_file(&path)
+                .map(|()| false)
+                .map_err(RunnerError::io(failed())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(RunnerError::io(failed())(error)),
+        }
     }
 
     /// What an action keeps between runs: `data/NAMESPACE/NAME`.

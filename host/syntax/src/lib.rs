@@ -5,7 +5,9 @@ mod diagnostics;
 mod json;
 mod node;
 mod parse;
+mod write;
 
 pub use diagnostics::{Diagnostic, Diagnostics, Position, Severity, nearest};
 pub use node::{Entry, Node, Value};
 pub use parse::{parse, parse_all, parse_mapping};
+pub use write::to_yaml;

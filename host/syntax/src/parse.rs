@@ -326,15 +326,18 @@ impl Reader {
     }
 }
 
+/// How much room a value takes that is there once more: a long text counts as several values.
 fn count(node: &Node) -> usize {
+    let room = |text: &str| text.len() / 256;
     match &node.value {
         Value::List(items) => 1 + items.iter().map(count).sum::<usize>(),
         Value::Map(entries) => {
             1 + entries
                 .iter()
-                .map(|entry| count(&entry.node))
+                .map(|entry| room(&entry.key) + count(&entry.node))
                 .sum::<usize>()
         }
+        Value::String(text) => 1 + room(text),
         _ => 1,
     }
 }
@@ -496,5 +499,11 @@ mod tests {
         );
         let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e]\n";
         assert_eq!(parse(bomb).unwrap_err()[0].code, "too-large");
+        let long = format!(
+            "a: &a {}\nb: [{}]\n",
+            "x".repeat(32_000),
+            "*a,".repeat(8_000)
+        );
+        assert_eq!(parse(&long).unwrap_err()[0].code, "too-large");
     }
 }

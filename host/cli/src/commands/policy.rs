@@ -85,7 +85,10 @@ fn explain(arguments: &ExplainArguments) -> Result<Exit> {
 
 fn show(arguments: &DocumentArguments, text: impl FnOnce(&Plan)) -> Result<Exit> {
     let runner = runner(arguments)?;
-    let plan = runner.plan(&request(&runner, arguments)?)?;
+    let request = request(&runner, arguments)?;
+    let plan = tokio::runtime::Builder::new_current_thread()
+        .build()?
+        .block_on(runner.plan(&request))?;
     if arguments.output == Output::Json {
         outln!("{}", serde_json::to_string_pretty(&plan)?);
     } else {

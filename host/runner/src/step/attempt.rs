@@ -13,11 +13,11 @@ use capstan_sandbox::find_user;
 
 use super::outcome::{crashed, stopped};
 use super::{NESTED_RESTART, StepRun};
-use crate::clock::unix_millis;
 use crate::error::RunnerError;
 use crate::plan::subject;
 use crate::run_as::open_folders;
 use crate::session::{StepRights, Used};
+use capstan_clock::unix_millis;
 
 impl StepRun<'_> {
     pub(super) async fn attempt(

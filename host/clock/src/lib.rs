@@ -37,13 +37,15 @@ impl Clock for SystemClock {
     }
 }
 
-/// Milliseconds since 1970, as components count.
-pub(crate) fn unix_millis(time: Timestamp) -> u64 {
+/// Milliseconds since 1970, as components count; 0 before.
+#[must_use]
+pub fn unix_millis(time: Timestamp) -> u64 {
     u64::try_from(time.as_millisecond()).unwrap_or(0)
 }
 
 /// The time of a number of milliseconds since 1970; the end of all time for one that is too large.
-pub(crate) fn of_unix_millis(millis: u64) -> Timestamp {
+#[must_use]
+pub fn of_unix_millis(millis: u64) -> Timestamp {
     i64::try_from(millis)
         .ok()
         .and_then(|millis| Timestamp::from_millisecond(millis).ok())
