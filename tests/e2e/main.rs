@@ -9,6 +9,7 @@
 )]
 
 mod actions;
+mod agent;
 mod boundaries;
 mod crash;
 mod downloads;

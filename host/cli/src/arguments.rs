@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::PluginCommand;
+use crate::commands::{
+    AccessKeyCommand, AgentCommand, CommandCommand, DocumentCommand, EndpointArguments,
+    NodeCommand, ParameterCommand, PluginCommand, ServerArguments,
+};
 
 /// Runs operations documents; every action is a sandboxed component, confined down to its child processes.
 #[derive(Debug, Parser)]
@@ -21,6 +24,29 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Serve the API: Run Command, documents, nodes and parameters for the aws CLI and boto3.
+    Server(ServerArguments),
+    /// Make this machine a node of a control plane, and run its agent.
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// Make, list and revoke the access keys that requests to the server are signed with.
+    #[command(subcommand)]
+    AccessKey(AccessKeyCommand),
+    /// Run Command: send documents to nodes, and see what becomes of them.
+    #[command(name = "command")]
+    Commands {
+        #[command(flatten)]
+        endpoint: EndpointArguments,
+        #[command(subcommand)]
+        command: CommandCommand,
+    },
+    /// The nodes of a server: list, tag, let join and deregister them.
+    Node {
+        #[command(flatten)]
+        endpoint: EndpointArguments,
+        #[command(subcommand)]
+        command: NodeCommand,
+    },
     /// Run a document.
     #[command(
         after_help = "Examples:\n  capstan run AWS-RunShellScript --parameters 'commands=[\"uptime\"]'\n  capstan run deploy.yaml --policy policy.yaml --parameters '{\"Release\":[\"4.2\"]}'\n  capstan run --resume 5f0c…\n\nExit status: 0 success, 1 a step failed or timed out, 2 invalid input, 3 denied by the policy,\n4 the machine has to be restarted first, 130 cancelled."
@@ -64,10 +90,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: PluginCommand,
     },
-    /// Look at documents.
+    /// Documents: those of this machine, or with --endpoint those of a server.
     Document {
         #[command(flatten)]
         state: StateArguments,
+        #[command(flatten)]
+        endpoint: EndpointArguments,
         #[command(subcommand)]
         command: DocumentCommand,
     },
@@ -81,10 +109,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
-    /// The local Parameter Store.
+    /// Parameter Store: that of this machine, or with --endpoint that of a server.
     Parameter {
         #[command(flatten)]
         state: StateArguments,
+        #[command(flatten)]
+        endpoint: EndpointArguments,
         #[command(subcommand)]
         command: ParameterCommand,
     },
@@ -188,17 +218,6 @@ pub(crate) enum ActionCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum DocumentCommand {
-    /// List the built-in and stored documents.
-    List,
-    /// Print a document.
-    Show {
-        /// Its name.
-        name: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Print the JSON Schema of the policy file.
     Schema,
@@ -239,49 +258,5 @@ pub(crate) enum AuditCommand {
     Verify {
         /// The receipts [default: those of the state folder].
         file: Option<PathBuf>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ParameterCommand {
-    /// Put a parameter.
-    Put {
-        /// Its name.
-        name: String,
-        /// Its value; file://PATH takes it from a file, and `-` from standard input.
-        #[arg(long, allow_hyphen_values = true)]
-        value: String,
-        /// String, StringList or SecureString.
-        #[arg(long = "type", default_value = "String")]
-        kind: String,
-        /// Replace one that is there.
-        #[arg(long)]
-        overwrite: bool,
-    },
-    /// Give a version of a parameter labels, which {{ssm:NAME:LABEL}} finds it by.
-    Label {
-        /// Its name.
-        name: String,
-        /// The labels; each is of one version at a time.
-        #[arg(required = true)]
-        labels: Vec<String>,
-        /// The version [default: the latest].
-        #[arg(long)]
-        version: Option<u64>,
-    },
-    /// Print a parameter's value.
-    Get {
-        /// Its name, or name:version, or name:label.
-        name: String,
-        /// Print the value of a SecureString.
-        #[arg(long)]
-        with_decryption: bool,
-    },
-    /// List the parameters.
-    List,
-    /// Remove a parameter.
-    Delete {
-        /// Its name.
-        name: String,
     },
 }

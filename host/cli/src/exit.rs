@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
+use capstan_agent::AgentError;
+use capstan_client::ClientError;
 use capstan_plugins::PluginError;
 use capstan_runner::{RunResult, RunnerError, StepStatus};
+use capstan_runtime::BrokerError;
 
 /// How the program ends. The numbers are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +51,44 @@ pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
             _ => Exit::Invalid,
         };
     }
+    if let Some(error) = error.downcast_ref::<AgentError>() {
+        return match error {
+            AgentError::Io { .. } => Exit::Failure,
+            AgentError::Client(error) if error.is_transient() => Exit::Failure,
+            _ => Exit::Invalid,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<ClientError>() {
+        return of_client(error);
+    }
+    // Credentials that cannot be read.
+    if error.is::<BrokerError>() {
+        return Exit::Failure;
+    }
     match error.downcast_ref::<RunnerError>() {
         Some(RunnerError::Refused(_)) => Exit::Denied,
         Some(RunnerError::Io { .. } | RunnerError::Runtime(_) | RunnerError::Worker(_)) => {
             Exit::Failure
         }
         _ => Exit::Invalid,
+    }
+}
+
+/// For a call that failed: what the service refuses of what it was asked is invalid input.
+fn of_client(error: &ClientError) -> Exit {
+    match error {
+        ClientError::Endpoint(_) | ClientError::Tls(_) => Exit::Invalid,
+        ClientError::Service(_) if error.is_transient() => Exit::Failure,
+        ClientError::Service(refused) => match refused.code.as_str() {
+            "AccessDeniedException" => Exit::Denied,
+            // Who asks is not known: nothing is wrong with what.
+            "UnrecognizedClientException"
+            | "InvalidSignatureException"
+            | "MissingAuthenticationTokenException"
+            | "IncompleteSignature"
+            | "ExpiredTokenException" => Exit::Failure,
+            _ => Exit::Invalid,
+        },
+        _ => Exit::Failure,
     }
 }

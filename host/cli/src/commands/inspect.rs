@@ -1,14 +1,14 @@
-//! `capstan doctor`, `action`, `document` and `audit`: looking at things.
+//! `capstan doctor`, `action` and `audit`: looking at things.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use capstan_document::nearest;
 use capstan_policy::Layer;
-use capstan_runner::{ActionRegistry, DocumentStore, StateFolder, verify_receipts};
+use capstan_runner::{ActionRegistry, StateFolder, verify_receipts};
 use capstan_sandbox::Enforcement;
 
-use crate::arguments::{ActionCommand, DocumentCommand, Output};
+use crate::arguments::{ActionCommand, Output};
 use crate::exit::Exit;
 use crate::render::shown;
 
@@ -116,15 +116,6 @@ pub(crate) fn action(registry: &ActionRegistry, command: ActionCommand) -> Resul
                 }
             }
         }
-    }
-    Ok(Exit::Success)
-}
-
-pub(crate) fn document(state: Option<&Path>, command: DocumentCommand) -> Result<Exit> {
-    let store = DocumentStore::new(StateFolder::open(state)?.documents());
-    match command {
-        DocumentCommand::List => store.list().iter().for_each(|name| outln!("{name}")),
-        DocumentCommand::Show { name } => out!("{}", store.get(&name)?),
     }
     Ok(Exit::Success)
 }

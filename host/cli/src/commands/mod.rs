@@ -1,13 +1,23 @@
 //! The subcommands.
 
+mod agent;
+mod document;
 mod inspect;
+mod local_node;
 mod parameter;
 mod plugin;
 mod policy;
+mod remote;
 mod run;
+mod server;
 mod validate;
 
+pub(crate) use agent::AgentCommand;
+pub(crate) use document::DocumentCommand;
+pub(crate) use parameter::ParameterCommand;
 pub(crate) use plugin::PluginCommand;
+pub(crate) use remote::{CommandCommand, EndpointArguments, NodeCommand};
+pub(crate) use server::{AccessKeyCommand, ServerArguments};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +38,9 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
             let output = arguments.document.output;
             failure_too(output, run::run(arguments))
         }
+        Command::Server(arguments) => server::server(&arguments),
+        Command::Agent(command) => agent::agent(command),
+        Command::AccessKey(command) => server::access_key(command),
         Command::Plan(arguments) => failure_too(arguments.output, policy::plan(&arguments)),
         Command::Validate {
             files,
@@ -44,14 +57,34 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
             inspect::action(&actions(state.state.as_deref(), &[])?, command)
         }
         Command::Plugin { state, command } => plugin::plugin(state.state.as_deref(), command),
-        Command::Document { state, command } => inspect::document(state.state.as_deref(), command),
+        Command::Commands { endpoint, command } => remote::command(&endpoint, command),
+        Command::Node { endpoint, command } => remote::node(&endpoint, command),
+        Command::Document {
+            state,
+            endpoint,
+            command,
+        } => {
+            if endpoint.is_named() {
+                remote::document(&endpoint, command)
+            } else {
+                document::document(state.state.as_deref(), command, endpoint.output())
+            }
+        }
         Command::Policy(command) => policy::policy(command),
         Command::Audit {
             state,
             command: AuditCommand::Verify { file },
         } => inspect::verify(state.state.as_deref(), file),
-        Command::Parameter { state, command } => {
-            parameter::parameter(state.state.as_deref(), command)
+        Command::Parameter {
+            state,
+            endpoint,
+            command,
+        } => {
+            if endpoint.is_named() {
+                remote::parameter(&endpoint, command)
+            } else {
+                parameter::parameter(state.state.as_deref(), command, endpoint.output())
+            }
         }
         Command::Connect { host, port } => {
             match capstan_runtime::network::connect_through_proxy(&host, port) {

@@ -79,7 +79,7 @@ impl Live {
 }
 
 /// Columns of the terminal that may be written to: after the last one it would wrap.
-fn width() -> usize {
+pub(crate) fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stderr());
     let columns = size.map_or(0, |size| usize::from(size.ws_col));
     if columns == 0 { WIDTH - 1 } else { columns - 1 }
@@ -93,12 +93,12 @@ fn column(c: char) -> usize {
     }
 }
 
-fn columns(text: &str) -> usize {
+pub(crate) fn columns(text: &str) -> usize {
     text.chars().map(column).sum()
 }
 
 /// The beginning of a text that fits, without what would move the cursor.
-fn cut(text: &str, room: usize) -> String {
+pub(crate) fn cut(text: &str, room: usize) -> String {
     let mut used = 0;
     text.chars()
         .filter(|c| !c.is_control())

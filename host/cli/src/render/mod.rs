@@ -9,6 +9,8 @@ use std::sync::Arc;
 use capstan_document::{Diagnostics, Severity};
 use capstan_runner::{Observer, RunResult, StepStatus};
 
+pub(crate) use live::{columns, cut, width};
+
 /// Whether standard error takes colours.
 pub(crate) fn coloured() -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -160,14 +162,18 @@ pub(crate) fn diagnostics(diagnostics: &Diagnostics, source: &str) {
     }
 }
 
+/// Whether a last line can be drawn again and again, and stays apart from what is printed.
+pub(crate) fn is_live() -> bool {
+    std::io::stderr().is_terminal()
+        && std::io::stdout().is_terminal()
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
 /// The observer for this terminal.
 pub(crate) fn observer(json: bool) -> Arc<dyn Observer> {
     if json {
         Arc::new(plain::Quiet)
-    } else if std::io::stderr().is_terminal()
-        && std::io::stdout().is_terminal()
-        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-    {
+    } else if is_live() {
         Arc::new(live::Live::default())
     } else {
         Arc::new(plain::Plain)
