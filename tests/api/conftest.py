@@ -61,7 +61,11 @@ class Cluster:
             stderr=subprocess.DEVNULL,
             cwd="/",
         )
-        wait_for(lambda: os.path.exists(os.path.join(folder, ".s.PGSQL.5432")) and self._answers(), "PostgreSQL")
+        try:
+            wait_for(lambda: os.path.exists(os.path.join(folder, ".s.PGSQL.5432")) and self._answers(), "PostgreSQL")
+        except BaseException:
+            self.stop()
+            raise
 
     @staticmethod
     def _exists(user):
@@ -152,6 +156,15 @@ class Server:
             aws_secret_access_key=key["secret"],
             **options,
         )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *failed):
+        """Leaves no process, whatever became of the test."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(30)
 
     def stop(self, how=signal.SIGTERM):
         self.process.send_signal(how)

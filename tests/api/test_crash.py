@@ -21,7 +21,11 @@ KILLS = int(os.environ.get("CAPSTAN_TEST_KILLS", "10"))
 @pytest.mark.parametrize("store", ["sqlite", "postgres"])
 def test_no_command_is_lost_or_run_twice(request, tmp_path, store):
     url = request.getfixturevalue("cluster").database() if store == "postgres" else None
-    server = Server(tmp_path, url)
+    with Server(tmp_path, url) as server:
+        kill_again_and_again(server)
+
+
+def kill_again_and_again(server):
     ssm = server.client()
     runs = collections.Counter()
     agents = [SsmAgent(server.url) for _ in range(4)]

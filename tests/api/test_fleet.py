@@ -100,7 +100,11 @@ def machines(tmp_path):
 def test_ten_machines(machines, tmp_path):
     state = tmp_path / "server"
     state.mkdir(mode=0o700)
-    server = Server(state, listen=f"{SERVER}:0")
+    with Server(state, listen=f"{SERVER}:0") as server:
+        run_commands(machines, server)
+
+
+def run_commands(machines, server):
     ssm = server.client()
     activation = ssm.create_activation(
         IamRole="nodes", RegistrationLimit=COUNT, Tags=[{"Key": "Environment", "Value": "production"}]

@@ -167,27 +167,3 @@ fn patterns_are_read_as_java_reads_them() {
     assert!(long.matches(&"a".repeat(100_000)));
     assert!(!long.matches(&"a".repeat(100_001)));
 }
-
-/// Run by hand: `cargo nextest run --release -p capstan-server --run-ignored all --no-capture it_is_fast`.
-#[test]
-#[ignore = "measures time"]
-fn it_is_fast() {
-    let start = std::time::Instant::now();
-    let model = load::load(&load::EMBEDDED).unwrap();
-    println!("read in {:?}", start.elapsed());
-    let input = serde_json::json!({
-        "DocumentName": "AWS-RunShellScript",
-        "InstanceIds": ["i-0123456789abcdef0", "mi-0123456789abcdef0"],
-        "Parameters": {"commands": ["echo 1"], "executionTimeout": ["60"]},
-        "Comment": "greeting", "TimeoutSeconds": 60, "MaxConcurrency": "10%", "MaxErrors": "1",
-    });
-    let send = model.operation(Service::Ssm, "SendCommand").unwrap();
-    send.check(&input).unwrap();
-    let start = std::time::Instant::now();
-    for _ in 0..10_000 {
-        std::hint::black_box(send)
-            .check(std::hint::black_box(&input))
-            .unwrap();
-    }
-    println!("checked in {:?}", start.elapsed() / 10_000);
-}
