@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use crate::api::{Access, Api, Call, denied};
 use crate::auth::{self, AccessKey, Authenticator, Caller, NewAccessKey, Role};
 use crate::delivery::Polls;
+use crate::documents::Parsed;
 use crate::error::{ApiError, ServerError};
 use crate::keys::{MasterKey, Sealer};
 use crate::metrics::Metrics;
@@ -71,6 +72,7 @@ pub struct Server {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) authenticator: Authenticator,
     pub(crate) paging: Paging,
+    pub(crate) documents: Parsed,
     /// For the values of SecureStrings.
     pub(crate) parameters: Sealer,
     pub(crate) metrics: Metrics,
@@ -124,6 +126,7 @@ impl Server {
         Ok(Arc::new(Self {
             authenticator: Authenticator::new(master),
             paging: Paging::new(&master.derive("page tokens")),
+            documents: Parsed::default(),
             parameters: master.sealer("parameters"),
             metrics: Metrics::new(),
             polls: Polls::default(),

@@ -69,7 +69,7 @@ pub(crate) async fn send(call: Call, input: Send) -> Result<Sent, ApiError> {
         .store
         .read(move |tx| documents::find(tx, &name, version.as_deref()))
         .await?;
-    let (request, execution) = request(&input, &found)?;
+    let (request, execution) = request(&input, &found, &call.server.documents)?;
     let text = json(&request)?;
     let timeout = request.timeout_seconds;
     let sent = Command {
@@ -166,7 +166,11 @@ fn check(input: &Send) -> Result<(), ApiError> {
 }
 
 /// The request as it is kept, and the seconds that its steps may take.
-fn request(input: &Send, found: &documents::Found) -> Result<(Request, i64), ApiError> {
+fn request(
+    input: &Send,
+    found: &documents::Found,
+    parsed: &documents::Parsed,
+) -> Result<(Request, i64), ApiError> {
     if found.kind != "Command" {
         return Err(ApiError::new(
             "InvalidDocument",
@@ -190,12 +194,7 @@ fn request(input: &Send, found: &documents::Found) -> Result<(Request, i64), Api
     }
     let invalid =
         |error: &dyn std::fmt::Display| ApiError::new("InvalidParameters", error.to_string());
-    let document = Document::parse(&found.content, &found.name).map_err(|error| {
-        ApiError::new(
-            "InvalidDocument",
-            format!("The document cannot be run: {error}"),
-        )
-    })?;
+    let document = parsed.of(found)?;
     let arguments: BTreeMap<String, Value> = input
         .parameters
         .iter()

@@ -7,6 +7,7 @@ mod describe;
 mod filter;
 mod keep;
 mod list;
+mod parsed;
 mod record;
 mod share;
 
@@ -19,6 +20,7 @@ pub(crate) use change::{create, update, update_default};
 pub(crate) use delete::delete;
 pub(crate) use describe::{describe, get, list_versions};
 pub(crate) use list::list;
+pub(crate) use parsed::Parsed;
 pub(crate) use share::{describe as describe_permission, modify as modify_permission};
 
 /// What documents are as resources that have tags.

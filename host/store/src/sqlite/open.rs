@@ -80,6 +80,9 @@ fn connect(path: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "case_sensitive_like", true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    // A plan is for all values of a statement's parameters: else some statements, such as those that compare a column of
+    // a partial index, would be prepared anew for each value.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // The first statement that looks into the file; it is here that one that is no database shows.
     connection.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |_| Ok(()))?;
     Ok(connection)
