@@ -123,7 +123,7 @@ class Server:
 
     def start(self):
         # Where it was, once it was somewhere, so that clients find it again.
-        listen = self.url.removeprefix("http://") if self.url else self.listen
+        listen = self.url.split("://")[1] if self.url else self.listen
         self.log = open(Path(self.state) / "server.log", "ab")
         self.process = subprocess.Popen(
             [PROGRAM, "server", *self.place, "--listen", listen, *self.arguments],

@@ -5,6 +5,7 @@ What it "runs" is a function of the test.
 """
 
 import base64
+import collections
 import datetime
 import hashlib
 import json
@@ -108,13 +109,25 @@ class SsmAgent:
         return self.node
 
     def authenticate(self):
+        """Gets credentials, and a new key if the service asks for one."""
         answer = self.call(
             "AmazonSSM.RequestManagedInstanceRoleToken",
             {"Fingerprint": self.fingerprint},
             RsaAuth(self.node, self.key),
         )
         self.credentials = Credentials(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"])
+        if answer["UpdateKeyPair"]:
+            self.change_key()
         return answer
+
+    def change_key(self):
+        """Tells a new key, signed with the old one."""
+        old, self.key = self.key, rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.call(
+            "AmazonSSM.UpdateManagedInstancePublicKey",
+            {"NewPublicKey": self.public_key(), "NewPublicKeyType": "Rsa"},
+            RsaAuth(self.node, old),
+        )
 
     def heartbeat(self):
         self.ssm(
@@ -129,6 +142,7 @@ class SsmAgent:
                 "PlatformVersion": "12",
                 "IPAddress": "127.0.0.1",
                 "ComputerName": "test.example",
+                "SSMConnectionChannel": "ec2messages",
             },
         )
 
@@ -161,12 +175,13 @@ class SsmAgent:
         self.messages("AcknowledgeMessage", {"MessageId": message["MessageId"]})
 
     def reply(self, message, status, steps=None, trace=""):
+        counts = collections.Counter(step["status"] for step in (steps or {}).values())
         payload = {
             "additionalInfo": {
                 "agent": {"lang": "en-US", "name": "amazon-ssm-agent", "os": "", "osver": "1", "ver": "3.3.987.0"},
                 "dateTime": now(),
                 "runId": "",
-                "runtimeStatusCounts": {},
+                "runtimeStatusCounts": counts,
             },
             "documentStatus": status,
             "documentTraceOutput": trace,
@@ -180,15 +195,26 @@ class SsmAgent:
     def delete(self, message):
         self.messages("DeleteMessage", {"MessageId": message["MessageId"]})
 
-    def serve(self, message, run):
+    def serve(self, message, run, cancel=None):
         """Acknowledges a command, runs it and tells how it went. An answer that got lost is asked for again."""
         insist(lambda: self.acknowledge(message))
+        payload = json.loads(message["Payload"])
         if ".cancelCommand." in message["Topic"]:
+            if cancel:
+                cancel(payload["CancelMessageId"].split(".")[2])
             insist(lambda: self.delete(message))
             return
         insist(lambda: self.reply(message, "InProgress"))
-        status, steps = run(json.loads(message["Payload"]))
-        insist(lambda: self.reply(message, status, steps))
+        told = {}
+
+        def tell(steps):
+            """As each step ends."""
+            told.update(steps)
+            insist(lambda: self.reply(message, "InProgress", steps))
+
+        status, steps = run(payload) if cancel is None else (run(payload, tell), told)
+        # More than one are told one by one only.
+        insist(lambda: self.reply(message, status, steps if len(steps) <= 1 else {}))
         insist(lambda: self.delete(message))
 
     def serve_in_background(self, run):
