@@ -162,6 +162,7 @@ impl Agent {
                 self.options.seldom,
             );
             tokio::select! {
+                biased;
                 () = stop => {}
                 () = beat => {}
                 () = self.poll() => {}
@@ -171,13 +172,16 @@ impl Agent {
                 self.deliveries.done(&self.records).await;
             };
             tokio::select! {
+                biased;
                 () = end => {}
                 () = pause(&*self.api.clock, self.options.stop_grace) => {
                     tracing::info!("what is not over is gone on with at the next start");
                 }
             }
         };
+        // In the same order each time, here and in what it waits for: a simulation that begins alike goes alike.
         tokio::select! {
+            biased;
             () = work => {}
             () = deliver => {}
         }

@@ -59,6 +59,7 @@ impl Deliveries {
                 Ok(Round::Outage) => pause(&*api.clock, backoff.next(&api.chance)).await,
                 Ok(Round::Refused) => {
                     tokio::select! {
+                        biased;
                         () = pause(&*api.clock, backoff.next(&api.chance)) => {}
                         () = self.more.notified() => {}
                     }

@@ -23,6 +23,7 @@ pub(crate) async fn run(api: &Api, command: &Command, progress: &Progress, every
     loop {
         if !first && !progress.changed().await {
             tokio::select! {
+                biased;
                 () = pause(&*api.clock, wait) => wait = (wait * 2).min(every),
                 () = progress.urgent() => {}
             }
