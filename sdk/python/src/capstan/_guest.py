@@ -30,7 +30,7 @@ from componentize_py_types import Err
 from wit_world.imports import capstan_action_types_0_1_0 as wit
 from wit_world.imports import capstan_host_types_0_1_0 as host_types
 
-from . import _host, step
+from . import _host, _lasting, step
 from ._define import Action, Component, as_failure, items_of, outcome, remember_source, state_text
 from .context import Context, Event, Platform, Result, Suspension
 from .errors import Cancelled, Denied, Failure, HostError, InvalidCall, LimitExceeded, NotFound, TimedOut
@@ -372,6 +372,7 @@ def prepare(component: Component, modules: list[str]) -> None:
     _close_sockets()
     if not component.capabilities.get("files"):
         _close_files()
+    _lasting.survey()
 
 
 @dataclass

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from .. import _define
-from . import component
+from . import component, image
 
 MANIFEST_SECTION = "capstan:manifest@1"
 
@@ -43,6 +43,8 @@ class Built:
     manifest: dict[str, Any]
     names: list[str]
     imports: list[str]
+    # How many objects of its image are marked as immortal.
+    lasting: int
 
 
 def wit_folder() -> Path:
@@ -145,6 +147,7 @@ def build(source: Path, output: Path, paths: Sequence[Path] = ()) -> Built:
     unwanted = ["wasi:sockets", "wasi:cli/environment", *([] if found.capabilities.get("files") else ["wasi:filesystem"])]
     try:
         data = component.without_interfaces(data, *unwanted)
+        data, lasting = image.with_lasting_objects(data)
         data = component.with_custom_section(data, MANIFEST_SECTION, text)
         imported = component.imports(data)
     except component.ComponentError as error:
@@ -154,7 +157,7 @@ def build(source: Path, output: Path, paths: Sequence[Path] = ()) -> Built:
     partial = output.with_name(output.name + ".part")
     partial.write_bytes(data)
     os.replace(partial, output)
-    return Built(manifest, found.names, imported)
+    return Built(manifest, found.names, imported, lasting)
 
 
 def _componentize(wit: Path, paths: Sequence[Path], output: Path) -> None:
