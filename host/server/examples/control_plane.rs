@@ -31,6 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         state: PathBuf::from(option("state")?),
         store: options.get("store").map(|url| (*url).to_owned()),
         master_key: KeySource::State,
+        key_service: None,
     };
     let server = place.open(Config::default(), Arc::new(SystemClock)).await?;
     if arguments

@@ -14,6 +14,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+use crate::auth::hex;
 use crate::error::ServerError;
 
 /// Bytes of a master key.
@@ -90,6 +91,27 @@ impl MasterKey {
             }
             Err(error) => Err(ServerError::io(format!("the master key {origin}"))(error)),
         }
+    }
+
+    /// Of its bytes, as a key service opened them.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Result<Self, ServerError> {
+        let bytes = bytes.try_into().map_err(|_| {
+            ServerError::Configuration(format!(
+                "the key service gives {} bytes in the place of the {LENGTH} of the master key",
+                bytes.len()
+            ))
+        })?;
+        Ok(Self { bytes })
+    }
+
+    /// For a key service to seal.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// By which a key is recognised, and which tells nothing else of it.
+    pub(crate) fn fingerprint(&self) -> String {
+        hex(&self.derive("fingerprint")[..8])
     }
 
     /// A new one.

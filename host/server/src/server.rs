@@ -16,6 +16,7 @@ use crate::delivery::Polls;
 use crate::documents::Parsed;
 use crate::error::{ApiError, ServerError};
 use crate::keys::{MasterKey, Sealer};
+use crate::master_key;
 use crate::metrics::Metrics;
 use crate::model::{ModelError, Service, model};
 use crate::paging::Paging;
@@ -45,7 +46,8 @@ impl Default for Config {
 #[must_use]
 pub fn migrations() -> Vec<Migration> {
     vec![
-        MASTER_KEY,
+        master_key::FINGERPRINT,
+        master_key::SEALED,
         auth::MIGRATION,
         crate::tags::MIGRATION,
         crate::groups::MIGRATION,
@@ -56,13 +58,6 @@ pub fn migrations() -> Vec<Migration> {
         crate::parameters::MIGRATION,
     ]
 }
-
-/// Tells whether the master key is the one that the database was made with.
-const MASTER_KEY: Migration = Migration {
-    component: "master-key",
-    version: 1,
-    sql: "CREATE TABLE master_key (id BIGINT NOT NULL PRIMARY KEY, fingerprint TEXT NOT NULL)",
-};
 
 /// The control plane.
 #[derive(Debug)]
@@ -104,25 +99,7 @@ impl Server {
         master: &MasterKey,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, ServerError> {
-        let fingerprint = auth::hex(&master.derive("fingerprint")[..8]);
-        let ours = fingerprint.clone();
-        let known = store
-            .write::<_, ServerError>(move |tx| {
-                tx.execute(
-                    "INSERT INTO master_key (id, fingerprint) VALUES (1, $1) ON CONFLICT DO NOTHING",
-                    capstan_store::params![&ours],
-                )?;
-                let row = tx.query_one("SELECT fingerprint FROM master_key WHERE id = 1", capstan_store::params![])?;
-                Ok(row.map(|row| row.get::<String>(0)).transpose()?)
-            })
-            .await?;
-        if known.as_deref() != Some(fingerprint.as_str()) {
-            return Err(ServerError::Configuration(
-                "the database was made with another master key: start the server with that one (--master-key), \
-                 or with an empty database"
-                    .to_owned(),
-            ));
-        }
+        master_key::demand(master, &store).await?;
         Ok(Arc::new(Self {
             authenticator: Authenticator::new(master),
             paging: Paging::new(&master.derive("page tokens")),

@@ -15,25 +15,11 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::error::ServerError;
 use crate::http;
-use crate::keys::MasterKey;
+use crate::master_key::{self, KeyService, KeySource};
 use crate::server::{Config, Server, migrations};
 
 /// The name of the database in the state folder.
 const DATABASE: &str = "server.db";
-/// The name of the master key in the state folder.
-const MASTER_KEY: &str = "master.key";
-
-/// Where the master key comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeySource {
-    /// A file in the state folder, which is made if there is none.
-    State,
-    /// Another file.
-    File(PathBuf),
-    /// Its text, as of an environment variable.
-    Text(String),
-}
-
 /// Where a server keeps what it keeps.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -43,6 +29,9 @@ pub struct Place {
     pub store: Option<String>,
     /// The master key.
     pub master_key: KeySource,
+    /// What keeps the master key, sealed, in the database: then `master_key` is only asked for the one that a database
+    /// had before.
+    pub key_service: Option<Arc<dyn KeyService>>,
 }
 
 impl Place {
@@ -65,11 +54,6 @@ impl Place {
                     self.state.display()
                 )))?;
         }
-        let master = match &self.master_key {
-            KeySource::State => MasterKey::of_file(&self.state.join(MASTER_KEY))?,
-            KeySource::File(path) => MasterKey::of_file(path)?,
-            KeySource::Text(text) => MasterKey::parse(text, "the environment")?,
-        };
         let location = match &self.store {
             Some(url) => Location::parse(url)?,
             None => Location::Sqlite(self.state.join(DATABASE)),
@@ -80,6 +64,8 @@ impl Place {
         })
         .await
         .map_err(|error| ServerError::Configuration(format!("opening the store: {error}")))??;
+        let service = self.key_service.as_ref();
+        let master = master_key::find(&self.master_key, service, &self.state, &store).await?;
         Server::new(config, store, &master, clock).await
     }
 }

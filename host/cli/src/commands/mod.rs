@@ -3,6 +3,7 @@
 mod agent;
 mod document;
 mod inspect;
+mod key_service;
 mod local_node;
 mod parameter;
 mod plugin;

@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::agent::NodeArguments;
+use super::key_service::KeyServiceArguments;
 use super::local_node;
 use crate::arguments::{Output, StateArguments};
 use crate::exit::Exit;
@@ -32,6 +33,8 @@ pub(crate) struct PlaceArguments {
     /// the state folder.
     #[arg(long, value_name = "FILE")]
     master_key: Option<PathBuf>,
+    #[command(flatten)]
+    key_service: KeyServiceArguments,
 }
 
 impl PlaceArguments {
@@ -50,6 +53,7 @@ impl PlaceArguments {
             state,
             store: self.store.clone(),
             master_key,
+            key_service: self.key_service.connect()?,
         })
     }
 }

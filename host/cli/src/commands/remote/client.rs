@@ -40,8 +40,18 @@ pub(crate) struct EndpointArguments {
 }
 
 /// A variable that says something.
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The credentials of AWS's tools: of the environment, or of a profile.
+pub(crate) fn credentials() -> Result<Credentials, BrokerError> {
+    let found = find_credentials()?;
+    Ok(Credentials {
+        access_key_id: found.access_key_id().to_owned(),
+        secret_access_key: found.secret_access_key().to_owned(),
+        session_token: found.session_token().map(str::to_owned),
+    })
 }
 
 /// Who has none is told how to come by some.
@@ -88,12 +98,7 @@ impl EndpointArguments {
             .or_else(|| variable("AWS_REGION"))
             .or_else(|| variable("AWS_DEFAULT_REGION"))
             .unwrap_or_else(|| "us-east-1".to_owned());
-        let found = find_credentials().map_err(no_credentials)?;
-        let credentials = Credentials {
-            access_key_id: found.access_key_id().to_owned(),
-            secret_access_key: found.secret_access_key().to_owned(),
-            session_token: found.session_token().map(str::to_owned),
-        };
+        let credentials = credentials().map_err(no_credentials)?;
         let options = Options {
             region: region.clone(),
             ca: self.ca.clone(),

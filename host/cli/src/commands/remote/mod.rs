@@ -10,7 +10,7 @@ mod step;
 mod table;
 mod watch;
 
-pub(crate) use client::{EndpointArguments, print};
+pub(crate) use client::{EndpointArguments, credentials, print, variable};
 pub(crate) use command::CommandCommand;
 pub(crate) use node::NodeCommand;
 
