@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from conftest import PROGRAM, wait_for
+from own_agent import OwnAgent
 from recorder import Recorder
 from ssm_agent import SsmAgent, step
 
@@ -62,29 +63,6 @@ class Stock:
 
     def stop(self):
         self.is_stopped.set()
-
-
-class Own:
-    """`capstan agent`, with a folder of its own."""
-
-    def __init__(self, url, identifier, code, folder):
-        environment = {**os.environ, "HOME": str(folder)}
-        state = ["--state", str(folder / "state")]
-        register = ["--endpoint", url, "--activation-id", identifier, "--activation-code", code]
-        done = subprocess.run(
-            [PROGRAM, "agent", "register", *state, *register], env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        self.node = done.stdout.split("the node ")[1].split()[0]
-        self.log = open(folder / "agent.log", "wb")
-        self.process = subprocess.Popen(
-            [PROGRAM, "agent", "run", *state, "--profile", "trusted-host"], env=environment, stderr=self.log
-        )
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait(30)
-        self.log.close()
 
 
 def story(server, ssm, name, folder, make):
@@ -161,7 +139,7 @@ def document(ssm, name):
 
 def test_our_agent_says_what_the_ssm_agent_says(server, ssm, document, tmp_path):
     stock = story(server, ssm, document, tmp_path / "stock", Stock)
-    own = story(server, ssm, document, tmp_path / "own", lambda *how: Own(*how, tmp_path / "own"))
+    own = story(server, ssm, document, tmp_path / "own", lambda *how: OwnAgent(*how, tmp_path / "own"))
     operations = [operation.split(".")[1] for operation, _, _ in stock["joining"]]
     assert operations == [
         "RegisterManagedInstance",

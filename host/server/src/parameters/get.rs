@@ -1,16 +1,12 @@
 //! GetParameter and GetParameters.
 
-use std::collections::BTreeMap;
-
-use capstan_document::StoredParameter;
 use capstan_store::{Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::names::{Reference, Selector};
-use super::record::{COLUMNS, Kind, Parameter, Version};
+use super::record::{COLUMNS, Parameter, Version};
 use crate::api::Call;
 use crate::error::ApiError;
-use crate::server::Config;
 
 /// What a reference stands for.
 #[derive(Debug)]
@@ -154,35 +150,4 @@ pub(crate) async fn get_several(call: Call, input: GetSeveral) -> Result<GotSeve
         }
     }
     Ok(got)
-}
-
-/// What references in documents stand for, by reference; what there is none of is left out.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for the check of a command's references")
-)]
-pub(crate) fn resolve<'a>(
-    tx: &mut Transaction<'_>,
-    config: &Config,
-    references: impl IntoIterator<Item = &'a str>,
-) -> Result<BTreeMap<String, StoredParameter>, ApiError> {
-    let mut values = BTreeMap::new();
-    for text in references {
-        let Ok(reference) = Reference::parse(text, config) else {
-            continue;
-        };
-        let Found::Version(version) = find(tx, &reference)? else {
-            continue;
-        };
-        let value = || String::from_utf8_lossy(&version.value).into_owned();
-        let stored = match version.kind {
-            Kind::String => StoredParameter::String(value()),
-            Kind::StringList => {
-                StoredParameter::StringList(value().split(',').map(str::to_owned).collect())
-            }
-            Kind::SecureString => StoredParameter::SecureString,
-        };
-        values.insert(text.to_owned(), stored);
-    }
-    Ok(values)
 }

@@ -27,11 +27,6 @@ use capstan_store::{Migration, Transaction, params};
 
 pub(crate) use delete::{delete, delete_several, due, expire};
 pub(crate) use describe::describe;
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "for the check of a command's references")
-)]
-pub(crate) use get::resolve;
 pub(crate) use get::{get, get_several};
 pub(crate) use history::history;
 pub(crate) use labels::{label, unlabel};

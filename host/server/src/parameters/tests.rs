@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use capstan_clock::SystemClock;
-use capstan_document::StoredParameter;
 use capstan_store::{Location, Options, Store, params};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -16,7 +15,7 @@ use crate::api::{Api, Call};
 use crate::error::ApiError;
 use crate::keys::MasterKey;
 use crate::model::Service;
-use crate::parameters::{due, expire, resolve};
+use crate::parameters::{due, expire};
 use crate::server::{Config, Server, migrations};
 use crate::{Caller, Role};
 
@@ -81,43 +80,6 @@ fn key(role: Role) -> Caller {
         name: "somebody".to_owned(),
         role,
     }
-}
-
-#[tokio::test]
-async fn references_of_documents_are_resolved() {
-    let place = Place::new().await;
-    place.put("/a", json!({})).await.unwrap();
-    place
-        .put("list", json!({"Type": "StringList"}))
-        .await
-        .unwrap();
-    place
-        .put("secret", json!({"Type": "SecureString"}))
-        .await
-        .unwrap();
-    let values = place
-        .server
-        .store
-        .read(|tx| {
-            let names = ["/a", "/a:1", "/a:2", "list", "secret", "none", "{{"];
-            resolve(tx, &Config::default(), names)
-        })
-        .await
-        .unwrap();
-    let plain = StoredParameter::String("a,b".to_owned());
-    let list = StoredParameter::StringList(vec!["a".to_owned(), "b".to_owned()]);
-    let expected = [
-        ("/a", plain.clone()),
-        ("/a:1", plain),
-        ("list", list),
-        ("secret", StoredParameter::SecureString),
-    ];
-    assert_eq!(
-        values,
-        expected
-            .map(|(name, value)| (name.to_owned(), value))
-            .into()
-    );
 }
 
 #[tokio::test]
