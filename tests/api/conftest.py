@@ -55,14 +55,18 @@ class Cluster:
             stdout=subprocess.DEVNULL,
             cwd="/",
         )
+        self.data = data
+        self.start()
+
+    def start(self):
         self.process = subprocess.Popen(
-            [*self.prefix, f"{self.programs}/postgres", "-D", data, "-k", folder, "-c", "listen_addresses="],
+            [*self.prefix, f"{self.programs}/postgres", "-D", self.data, "-k", self.folder, "-c", "listen_addresses="],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
         )
         try:
-            wait_for(lambda: os.path.exists(os.path.join(folder, ".s.PGSQL.5432")) and self._answers(), "PostgreSQL")
+            wait_for(lambda: os.path.exists(os.path.join(self.folder, ".s.PGSQL.5432")) and self._answers(), "PostgreSQL")
         except BaseException:
             self.stop()
             raise
@@ -93,8 +97,9 @@ class Cluster:
         return f"postgres://capstan@localhost/{name}?host={self.folder}"
 
     def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(30)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(30)
 
 
 def wait_for(condition, what, seconds=30):

@@ -56,4 +56,4 @@ def test_groups_are_kept(server, name):
     stack = {"Type": "CLOUDFORMATION_STACK_1_0", "Query": "{}"}
     assert code_of(groups.create_group, Name=name, ResourceQuery=stack)[:2] == ("BadRequestException", 400)
     reader = server.client("read-only", "resource-groups")
-    assert code_of(reader.delete_group, Group=names[1])[:2] == ("AccessDeniedException", 400)
+    assert code_of(reader.delete_group, Group=names[1])[:2] == ("ForbiddenException", 403)

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use capstan_store::StoreError;
 use serde_json::{Map, Value, json};
 
+use crate::model::Service;
+
 /// Why a call failed, as clients of AWS know it.
 ///
 /// On the wire it is `{"__type": CODE, "message": …, "Message": …}`: error shapes of the model have the one or the
@@ -57,6 +59,23 @@ impl ApiError {
             "An internal error occurred; the server's log says more under the id of this request.",
         )
         .with_status(500)
+    }
+
+    /// In the words of a service: Resource Groups has its own for what all services may answer.
+    #[must_use]
+    pub(crate) fn of_service(mut self, service: Service) -> Self {
+        if service != Service::ResourceGroups {
+            return self;
+        }
+        let (code, status) = match self.code.as_ref() {
+            "InternalServerError" => ("InternalServerErrorException", 500),
+            "AccessDeniedException" => ("ForbiddenException", 403),
+            "ValidationException" | "InvalidNextToken" => ("BadRequestException", 400),
+            _ => return self,
+        };
+        self.code = Cow::Borrowed(code);
+        self.status = status;
+        self
     }
 
     /// With another HTTP status.

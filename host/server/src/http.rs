@@ -25,6 +25,8 @@ use crate::server::{Answer, Server};
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long requests that run when the server ends are waited for.
 const GRACE: Duration = Duration::from_secs(20);
+/// How long the store may take to say that it is there: less than those who watch a server wait.
+const READY_TIME: Duration = Duration::from_secs(2);
 /// Bytes that a connection within the process holds in each direction.
 const PIPE: usize = 64 << 10;
 /// How long to wait when no connection can be accepted, as when there are no descriptors left.
@@ -142,6 +144,7 @@ async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 async fn respond(server: &Arc<Server>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
         (&Method::POST, _) => call(server, request).await,
+        (_, path) if server.has_path(path) => call(server, request).await,
         (&Method::GET, "/livez") => plain(StatusCode::OK, "ok\n"),
         (&Method::GET, "/readyz") => ready(server).await,
         (&Method::GET, "/metrics") => {
@@ -165,9 +168,13 @@ async fn ready(server: &Server) -> Response<Full<Bytes>> {
     if server.is_stopping() {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
-    match server.store.check().await {
-        Ok(()) => plain(StatusCode::OK, "ready\n"),
-        Err(error) => plain(
+    match tokio::time::timeout(READY_TIME, server.store.check()).await {
+        Ok(Ok(())) => plain(StatusCode::OK, "ready\n"),
+        Err(_) => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the store: no answer within {} s\n", READY_TIME.as_secs()),
+        ),
+        Ok(Err(error)) => plain(
             StatusCode::SERVICE_UNAVAILABLE,
             format!("the store: {error}\n"),
         ),

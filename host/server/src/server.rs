@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use capstan_clock::Clock;
 use capstan_store::{Migration, Store};
+use http::Method;
 use http::request::Parts;
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -209,11 +210,22 @@ impl Server {
         serde_json::from_slice(&answer).map_err(|_| ApiError::internal())
     }
 
+    /// Whether an operation is told by this path.
+    pub(crate) fn has_path(&self, path: &str) -> bool {
+        self.api.at(path).is_some()
+    }
+
     /// Answers a request, whose head and body are there.
     pub async fn answer(self: &Arc<Self>, parts: &Parts, body: &[u8]) -> Answer {
         let started = tokio::time::Instant::now();
         let (result, operation) = match find(&self.api, parts) {
-            Ok(operation) => (self.run(operation, parts, body).await, Some(operation)),
+            Ok(operation) => {
+                let result = self.run(operation, parts, body).await;
+                (
+                    result.map_err(|error| error.of_service(operation.service)),
+                    Some(operation),
+                )
+            }
             Err(error) => (Err(error), None),
         };
         let name = operation.map_or("unknown", |operation| operation.name);
@@ -322,6 +334,13 @@ fn find<'a>(api: &'a Api, parts: &Parts) -> Result<&'a crate::api::Operation, Ap
     let unknown = |message: String| ApiError::new("UnknownOperationException", message);
     let path = parts.uri.path();
     if path != "/" {
+        if api.at(path).is_some() && parts.method != Method::POST {
+            return Err(ApiError::new(
+                "MethodNotAllowedException",
+                format!("{path} is called with POST, not {}.", parts.method),
+            )
+            .with_status(405));
+        }
         return api
             .at(path)
             .ok_or_else(|| unknown(format!("There is no operation at {path}.")).with_status(404));

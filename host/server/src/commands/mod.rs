@@ -12,6 +12,7 @@ mod read;
 mod record;
 pub(crate) mod reports;
 mod send;
+mod settings;
 mod status;
 pub(crate) mod targets;
 

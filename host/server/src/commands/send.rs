@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::record::{Command, Request, StepName, Target};
-use super::{RESOLVING, RUNNING, dispatch, targets};
+use super::{RESOLVING, RUNNING, dispatch, settings, targets};
 use crate::api::Call;
 use crate::documents;
 use crate::error::ApiError;
@@ -162,6 +162,8 @@ fn check(input: &Send) -> Result<(), ApiError> {
             format!("InstanceIds names {twice} twice."),
         ));
     }
+    settings::check_bucket(&input.output_bucket)?;
+    settings::check_notices(&input.service_role_arn, input.notification_config.as_ref())?;
     targets::check(&input.targets)
 }
 

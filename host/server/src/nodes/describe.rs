@@ -108,15 +108,59 @@ fn node(row: &capstan_store::Row, now: i64) -> Result<Node, ApiError> {
     })
 }
 
+/// Names of the errors for a wrong value: either operation has its own.
+struct Codes {
+    value: &'static str,
+    activation: &'static str,
+}
+
+const INFORMATION: Codes = Codes {
+    value: "InvalidInstanceInformationFilterValue",
+    activation: "InvalidInstanceInformationFilterValue",
+};
+const PROPERTIES: Codes = Codes {
+    value: "InvalidInstancePropertyFilterValue",
+    activation: "InvalidActivationId",
+};
+
+/// An id of EC2's or of a managed node: `(^i-(\w{8}|\w{17})$)|(^mi-\w{17}$)`.
+fn is_instance_id(text: &str) -> bool {
+    let word = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    match text.split_once('-') {
+        Some(("i", rest)) => matches!(rest.len(), 8 | 17) && word(rest),
+        Some(("mi", rest)) => rest.len() == 17 && word(rest),
+        _ => false,
+    }
+}
+
 /// Adds the condition of one filter; false for a key that there is none of.
-fn condition(query: &mut Query, key: &str, values: &[String], now: i64) -> Result<bool, ApiError> {
+fn condition(
+    query: &mut Query,
+    key: &str,
+    values: &[String],
+    now: i64,
+    codes: &Codes,
+) -> Result<bool, ApiError> {
+    let all = |fits: fn(&str) -> bool, code: &'static str, what: &str| match values
+        .iter()
+        .find(|value| !fits(value))
+    {
+        None => Ok(()),
+        Some(wrong) => Err(ApiError::new(
+            code,
+            format!("The value {wrong} of the filter {key} is no {what}."),
+        )),
+    };
     let allowed = |allowed: &[&str]| match values
         .iter()
         .find(|value| !allowed.contains(&value.as_str()))
     {
         None => Ok(()),
         Some(wrong) => Err(ApiError::new(
-            "InvalidInstanceInformationFilterValue",
+            codes.value,
             format!(
                 "The value {wrong} of the filter {key} is not one of {}.",
                 allowed.join(", ")
@@ -124,7 +168,11 @@ fn condition(query: &mut Query, key: &str, values: &[String], now: i64) -> Resul
         )),
     };
     let column = match key {
-        "InstanceIds" | "SourceIds" => "n.id",
+        "InstanceIds" => {
+            all(is_instance_id, "InvalidInstanceId", "node's id")?;
+            "n.id"
+        }
+        "SourceIds" => "n.id",
         "AgentVersion" => "n.agent_version",
         "PlatformTypes" => {
             allowed(&["Windows", "Linux", "MacOS"])?;
@@ -132,7 +180,11 @@ fn condition(query: &mut Query, key: &str, values: &[String], now: i64) -> Resul
         }
         "PlatformName" => "n.platform_name",
         "PlatformVersion" => "n.platform_version",
-        "ActivationIds" => "n.activation_id",
+        "ActivationIds" => {
+            let is_id = |text: &str| uuid::Uuid::try_parse(text).is_ok();
+            all(is_id, codes.activation, "activation's id")?;
+            "n.activation_id"
+        }
         "IamRole" => "n.iam_role",
         "PingStatus" => {
             allowed(&["Online", "ConnectionLost", "Inactive"])?;
@@ -165,7 +217,7 @@ fn condition(query: &mut Query, key: &str, values: &[String], now: i64) -> Resul
             return Ok(true);
         }
         // Nothing is associated yet with any node.
-        "AssociationStatus" => {
+        "AssociationStatus" | "DocumentName" => {
             query.push(" AND 1 = 0");
             return Ok(true);
         }
@@ -193,7 +245,7 @@ fn no_filter(key: &str) -> ApiError {
         "InvalidFilterKey",
         format!(
             "The filter {key} is not one of InstanceIds, AgentVersion, PingStatus, PlatformTypes, ActivationIds, IamRole, \
-             ResourceType, AssociationStatus, SourceIds, SourceTypes, tag-key, tag:KEY."
+             ResourceType, AssociationStatus, DocumentName, SourceIds, SourceTypes, tag-key, tag:KEY."
         ),
     )
 }
@@ -217,7 +269,7 @@ pub(crate) async fn describe_instance_information(
         .iter()
         .chain(&input.instance_information_filter_list)
     {
-        if !condition(&mut query, &filter.key, &filter.values, now)? {
+        if !condition(&mut query, &filter.key, &filter.values, now, &INFORMATION)? {
             return Err(no_filter(&filter.key));
         }
     }
@@ -288,27 +340,22 @@ pub(crate) async fn describe_instance_properties(
     let size = input.max_results.unwrap_or(50);
     let mut query = Query::new("SELECT ");
     query.push(COLUMNS).push(" FROM nodes n WHERE 1 = 1");
-    let invalid = |key: &str| {
-        let mut error = no_filter(key);
-        error.code = "InvalidFilterKey".into();
-        error
-    };
     for filter in &input.instance_property_filter_list {
-        if !condition(&mut query, &filter.key, &filter.values, now)? {
-            return Err(invalid(&filter.key));
+        if !condition(&mut query, &filter.key, &filter.values, now, &PROPERTIES)? {
+            return Err(no_filter(&filter.key));
         }
     }
     for filter in &input.filters_with_operator {
         match filter.operator.as_deref().unwrap_or("Equal") {
             "Equal" => {
-                if !condition(&mut query, &filter.key, &filter.values, now)? {
-                    return Err(invalid(&filter.key));
+                if !condition(&mut query, &filter.key, &filter.values, now, &PROPERTIES)? {
+                    return Err(no_filter(&filter.key));
                 }
             }
             "NotEqual" => {
                 query.push(" AND NOT (1 = 1");
-                if !condition(&mut query, &filter.key, &filter.values, now)? {
-                    return Err(invalid(&filter.key));
+                if !condition(&mut query, &filter.key, &filter.values, now, &PROPERTIES)? {
+                    return Err(no_filter(&filter.key));
                 }
                 query.push(")");
             }
@@ -319,7 +366,7 @@ pub(crate) async fn describe_instance_properties(
                     "PlatformName" => "n.platform_name",
                     "PlatformVersion" => "n.platform_version",
                     "IamRole" => "n.iam_role",
-                    other => return Err(invalid(other)),
+                    other => return Err(no_filter(other)),
                 };
                 query.push(" AND (1 = 0");
                 for value in &filter.values {

@@ -8,6 +8,7 @@ use postgres::{Client, Config, NoTls};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::outage::Outage;
 use super::session::{self, Session};
 use crate::{Location, StoreError};
 
@@ -29,6 +30,7 @@ pub(super) struct Connector {
     location: Location,
     config: Config,
     tls: Option<MakeRustlsConnect>,
+    pub(super) outage: Outage,
 }
 
 impl Connector {
@@ -64,6 +66,7 @@ impl Connector {
             location: location.clone(),
             config,
             tls,
+            outage: Outage::default(),
         })
     }
 
@@ -74,9 +77,17 @@ impl Connector {
         };
         let connected = connected
             .and_then(|mut client: Client| client.batch_execute(SETTINGS).map(|()| client));
-        connected
-            .map(Session::new)
-            .map_err(|error| self.failed(hint(session::message(&error))))
+        match connected {
+            Ok(client) => {
+                self.outage.is_over();
+                Ok(Session::new(client))
+            }
+            Err(error) => {
+                let error = self.failed(hint(session::message(&error)));
+                self.outage.failed(&error.to_string());
+                Err(error)
+            }
+        }
     }
 
     pub(super) fn failed(&self, reason: String) -> StoreError {

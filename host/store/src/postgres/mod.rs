@@ -4,6 +4,7 @@ mod connect;
 mod convert;
 mod listener;
 mod migrate;
+mod outage;
 mod session;
 mod worker;
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::CHANNEL;
 use super::connect::Connector;
+use super::outage::PATIENCE;
 use super::session::Session;
 use crate::job::{Job, Outcome};
 use crate::queue::Queue;
@@ -14,8 +15,6 @@ use crate::{Notice, Param, StoreError, Transaction};
 
 /// How often a transaction that got in another's way is tried.
 const TRIES: u32 = 20;
-/// How long a transaction waits for the server to come back.
-const PATIENCE: Duration = Duration::from_secs(10);
 const FIRST_REST: Duration = Duration::from_millis(5);
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
@@ -96,7 +95,9 @@ impl Worker<'_> {
                 Err(Failed::Finally(error)) => return Err(error),
                 Err(Failed::Conflict(error)) if tries >= TRIES => return Err(error),
                 Err(Failed::Lost(error))
-                    if began.elapsed() > PATIENCE || self.queue.is_closed() =>
+                    if began.elapsed() > PATIENCE
+                        || self.connector.outage.is_long()
+                        || self.queue.is_closed() =>
                 {
                     return Err(error);
                 }
@@ -113,10 +114,7 @@ impl Worker<'_> {
     fn attempt(&mut self, job: &mut dyn Job) -> Result<(), Failed> {
         let session = match self.session.take() {
             Some(session) if !session.is_closed() => session,
-            _ => self
-                .connector
-                .connect()
-                .map_err(|error| Failed::Lost(StoreError::Unavailable(error.to_string())))?,
+            _ => self.connect()?,
         };
         let session = self.session.insert(session);
         let ended = transaction(self.kind, session, job);
@@ -124,6 +122,16 @@ impl Worker<'_> {
             self.session = None;
         }
         ended
+    }
+
+    fn connect(&self) -> Result<Session, Failed> {
+        match self.connector.outage.known() {
+            Some(why) => Err(Failed::Lost(StoreError::Unavailable(why))),
+            None => self
+                .connector
+                .connect()
+                .map_err(|error| Failed::Lost(StoreError::Unavailable(error.to_string()))),
+        }
     }
 }
 
