@@ -117,6 +117,12 @@ def test_a_node_speaks_for_itself_alone(server, ssm, agent):
         assert refused.value.code in ("InvalidInstanceId", "AccessDeniedException")
 
 
+def test_a_node_is_not_sent_elsewhere(agent):
+    """GetEndpoint redirects agents of AWS; the server that they asked is the right one here."""
+    answer = agent.messages("GetEndpoint", {"Destination": agent.node, "Protocol": "ec2messages"})
+    assert answer == {"Destination": agent.node, "Endpoint": {"Endpoint": "", "Protocol": "ec2messages"}}
+
+
 def test_a_deregistered_node_is_gone(ssm, agent, name):
     ssm.deregister_managed_instance(InstanceId=agent.node)
     assert nodes(ssm, InstanceIds=[agent.node]) == []
