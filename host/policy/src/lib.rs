@@ -24,7 +24,10 @@ pub use address::is_private_address;
 pub use arguments::ArgumentMismatch;
 pub use check::{GrantCheck, HostVerdict};
 pub use decide::{Decision, Missing, StepDirectories, StepNeeds, Subject, explain};
-pub use file::{BUILT_IN_NAMESPACE, BUILT_IN_PUBLISHER, Effect, Match, Policy, Publisher, Rule};
+pub use file::{
+    BUILT_IN_NAMESPACE, BUILT_IN_PUBLISHER, Effect, Match, OutputBucket, Outputs, Policy,
+    Publisher, Rule,
+};
 pub use grant::{AccessSet, Confinement, FileAccess, FileRule, Grant, HostRule, Layer, RunAs};
 pub use lattice::{covers, meet, union};
 pub use limits::Limits;

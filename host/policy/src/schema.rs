@@ -39,6 +39,23 @@ impl Policy {
                         },
                     },
                 },
+                "outputs": {
+                    "type": "object",
+                    "description": "Where the whole outputs of a control plane's commands may go.",
+                    "additionalProperties": false,
+                    "properties": {
+                        "folder": { "type": "string", "description": "A folder that gets those of each command." },
+                        "s3": { "type": "array", "description": "Buckets that a command may name.", "items": {
+                            "type": "object",
+                            "required": ["bucket"],
+                            "additionalProperties": false,
+                            "properties": {
+                                "bucket": { "type": "string" }, "prefix": { "type": "string" },
+                                "region": { "type": "string" }, "endpoint": { "type": "string" },
+                            },
+                        } },
+                    },
+                },
                 "rules": { "type": "array", "items": { "$ref": "#/$defs/rule" } },
             },
             "$defs": {

@@ -1,6 +1,7 @@
 //! The policy file.
 
 mod grants;
+mod outputs;
 mod publishers;
 mod reader;
 mod rules;
@@ -16,6 +17,7 @@ use crate::bind::GrantText;
 use crate::grant::{Layer, RunAs};
 use crate::limits::Limits;
 use crate::profile::Profile;
+pub use outputs::{OutputBucket, Outputs};
 pub use publishers::{BUILT_IN_NAMESPACE, BUILT_IN_PUBLISHER, Publisher};
 use reader::Reader;
 
@@ -34,6 +36,8 @@ pub struct Policy {
     pub(crate) may_lack: Option<BTreeSet<Layer>>,
     /// Whose signatures are known, and which names they are demanded for.
     pub publishers: BTreeMap<String, Publisher>,
+    /// Where the outputs of a control plane's commands may go.
+    pub outputs: Outputs,
     /// In the order of the file, which means nothing.
     pub rules: Vec<Rule>,
 }

@@ -15,6 +15,7 @@ const TOP: &[&str] = &[
     "runLimits",
     "mayLack",
     "publishers",
+    "outputs",
     "rules",
 ];
 const RULE: &[&str] = &[
@@ -77,6 +78,7 @@ impl Reader {
                     }
                 }
                 "limits" => policy.limits = self.limits(node),
+                "outputs" => policy.outputs = self.outputs(node),
                 "runLimits" => policy.run_limits = self.limits(node),
                 "mayLack" => {
                     let may_lack = policy.may_lack.get_or_insert_default();

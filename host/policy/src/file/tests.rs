@@ -78,3 +78,40 @@ fn a_name_takes_the_signatures_of_those_who_claim_it() {
         assert_eq!(found, expected, "{name}");
     }
 }
+
+#[test]
+fn outputs_go_where_the_operator_says() {
+    let text = "version: 1\noutputs:\n  folder: /var/log/commands\n  s3:\n    - { bucket: logs, prefix: /node/ }\n    - { bucket: any, region: eu-central-1 }\n";
+    let outputs = Policy::parse(text, "p").unwrap().outputs;
+    assert_eq!(outputs.folder.as_deref(), Some("/var/log/commands"));
+    for (bucket, prefix, may) in [
+        ("logs", "node", true),
+        ("logs", "node/a/b", true),
+        ("logs", "/node/", true),
+        ("logs", "nodes", false),
+        ("logs", "", false),
+        ("logs", "node/../other", false),
+        ("any", "", true),
+        ("any", "a/./b", false),
+        ("other", "node", false),
+    ] {
+        assert_eq!(
+            outputs.bucket(bucket, prefix).is_some(),
+            may,
+            "{bucket}/{prefix}"
+        );
+    }
+    let text = "version: 1\noutputs:\n  folder: logs\n  s3:\n    - { prefix: a, endpoint: s3.example.com, buckte: x }\n";
+    let text = Policy::parse(text, "p.yaml").unwrap_err().to_string();
+    for expected in [
+        "p.yaml:3:11",
+        "`logs` is not an absolute path",
+        "p.yaml:5:30",
+        "`s3.example.com` is no endpoint",
+        "did you mean `bucket`?",
+        "p.yaml:5:7",
+        "a bucket has a name",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in\n{text}");
+    }
+}
