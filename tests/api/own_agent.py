@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from conftest import PROGRAM
+from conftest import PROGRAM, wait_for
 
 
 class OwnAgent:
@@ -25,9 +25,17 @@ class OwnAgent:
 
     @classmethod
     def join(cls, server, folder, **how):
-        """With an activation of its own."""
-        made = server.client().create_activation(IamRole=how.pop("role", "nodes"))
-        return cls(server.url, made["ActivationId"], made["ActivationCode"], folder, **how)
+        """With an activation of its own; it answers already."""
+        ssm = server.client()
+        made = ssm.create_activation(IamRole=how.pop("role", "nodes"))
+        agent = cls(server.url, made["ActivationId"], made["ActivationCode"], folder, **how)
+        filters = [{"Key": "InstanceIds", "Values": [agent.node]}, {"Key": "PingStatus", "Values": ["Online"]}]
+        try:
+            wait_for(lambda: ssm.describe_instance_information(Filters=filters)["InstanceInformationList"], "the node")
+        except BaseException:
+            agent.stop()
+            raise
+        return agent
 
     def stop(self):
         self.process.kill()

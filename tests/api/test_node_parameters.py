@@ -4,7 +4,7 @@ import http.server
 import threading
 
 import pytest
-from conftest import PROGRAM, wait_for
+from conftest import PROGRAM
 from own_agent import OwnAgent
 from test_commands import finished, send
 
@@ -56,10 +56,6 @@ def run(ssm, name, node):
         content = content.replace("NAME", f"/{name}")
         ssm.create_document(Name=document, Content=content, DocumentFormat="YAML", DocumentType="Command")
         made.append(document)
-        online = lambda: ssm.describe_instance_information(Filters=[{"Key": "InstanceIds", "Values": [node.node]}])[
-            "InstanceInformationList"
-        ]
-        wait_for(online, "the node")
         command = send(ssm, DocumentName=document, InstanceIds=[node.node], **{"Parameters": {}, **arguments})
         finished(ssm, command, 60)
         invocation = ssm.get_command_invocation(CommandId=command["CommandId"], InstanceId=node.node)

@@ -59,6 +59,12 @@ pub struct StepReport {
     pub started: String,
     /// RFC 3339; empty before it ended.
     pub ended: String,
+    /// The bucket of S3 that has its whole outputs; empty for none.
+    #[serde(default)]
+    pub output_bucket: String,
+    /// What their keys begin with.
+    #[serde(default)]
+    pub output_prefix: String,
 }
 
 /// What is told of a command.

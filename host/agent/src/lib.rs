@@ -21,6 +21,7 @@ mod heartbeat;
 mod identity;
 mod key;
 mod message;
+mod outputs;
 mod parameters;
 mod progress;
 mod records;

@@ -160,7 +160,7 @@ pub(crate) fn command_of<'a>(message_id: &'a str, node: &str) -> Option<&'a str>
     (of == node && is_id).then_some(command)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

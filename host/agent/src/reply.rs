@@ -47,8 +47,8 @@ fn of_step(step: &StepReport) -> Value {
         "output": combined(&step.stdout, &step.stderr),
         "startDateTime": step.started,
         "endDateTime": step.ended,
-        "outputS3BucketName": "",
-        "outputS3KeyPrefix": "",
+        "outputS3BucketName": step.output_bucket,
+        "outputS3KeyPrefix": step.output_prefix,
         "standardOutput": step.stdout,
         "standardError": step.stderr,
     })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use capstan_document::Document;
+use capstan_policy::Outputs;
 use capstan_runner::{
     Observer, RunControl, RunRequest, RunResult, Runner, RunnerError, StateFolder, StepResult,
     StepStatus,
@@ -13,6 +14,7 @@ use capstan_runtime::OutputStream;
 use crate::api::Api;
 use crate::executor::{Control, Executor, Outcome, Report, Status, StepReport};
 use crate::message::Command;
+use crate::outputs::{Kept, Places, Source};
 use crate::parameters::ApiParameters;
 use crate::progress::Progress;
 
@@ -53,11 +55,12 @@ impl RunnerExecutor {
         command: &Command,
         progress: Arc<Progress>,
         control: &Control,
-    ) -> Result<(RunResult, Vec<String>), String> {
+    ) -> Result<Ran, String> {
         let mut runner = (self.make)()?;
         self.api.node_id().clone_into(&mut runner.node.id);
         runner.node.region.clone_from(&self.region);
         runner.parameters = Arc::new(ApiParameters::new(Arc::clone(&self.api)));
+        let outputs = runner.policy.outputs.clone();
         let runner = Arc::new(runner);
         let failed = |error: RunnerError| error.to_string();
         let document = Document::parse(&command.source, &command.document)
@@ -105,7 +108,49 @@ impl RunnerExecutor {
             result = run => result,
             () = steer => Err(RunnerError::Invalid("the run was lost".to_owned())),
         };
-        Ok((result.map_err(failed)?, keys))
+        Ok(Ran {
+            result: result.map_err(failed)?,
+            keys,
+            by_action,
+            outputs,
+        })
+    }
+}
+
+/// What a run came to, and what is to be told of it.
+struct Ran {
+    result: RunResult,
+    keys: Vec<String>,
+    by_action: bool,
+    /// As the policy had it when it began.
+    outputs: Outputs,
+}
+
+impl RunnerExecutor {
+    /// Takes the whole outputs where they are to go, unless the command is to end at once.
+    async fn keep_outputs(&self, command: &Command, ran: &Ran, control: &Control) -> Kept {
+        let places = Places {
+            allowed: &ran.outputs,
+            command,
+            node: self.api.node_id(),
+            region: &self.region,
+        };
+        let steps: Vec<Source<'_>> = ran
+            .result
+            .steps
+            .iter()
+            .map(|result| Source {
+                result,
+                by_action: ran.by_action,
+            })
+            .collect();
+        tokio::select! {
+            kept = places.take(&steps) => kept,
+            () = control.killed() => Kept {
+                problems: vec!["the outputs are not all where they should be: the command was stopped".to_owned()],
+                ..Kept::default()
+            },
+        }
     }
 }
 
@@ -113,14 +158,14 @@ impl RunnerExecutor {
 impl Executor for RunnerExecutor {
     async fn run(&self, command: &Command, progress: Arc<Progress>, control: &Control) -> Outcome {
         match self.try_run(command, progress, control).await {
-            Ok((result, keys)) => {
-                let mut report = report_of(&result, &keys);
-                if !command.output_bucket.is_empty() {
-                    report.trace = format!(
-                        "the outputs are not in s3://{}: this version of the agent does not upload them",
-                        command.output_bucket
-                    );
+            Ok(ran) => {
+                let result = &ran.result;
+                let mut report = report_of(result, &ran.keys);
+                let kept = self.keep_outputs(command, &ran, control).await;
+                for (step, place) in report.steps.iter_mut().zip(kept.in_s3) {
+                    (step.output_bucket, step.output_prefix) = place.unwrap_or_default();
                 }
+                report.trace = kept.problems.join("; ");
                 if result.reboot_required {
                     Outcome::Restart(report)
                 } else {
@@ -215,6 +260,7 @@ fn step_report(key: &str, result: &StepResult) -> StepReport {
         stderr,
         started: result.started_at.clone(),
         ended: result.ended_at.clone(),
+        ..StepReport::default()
     }
 }
 

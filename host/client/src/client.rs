@@ -8,7 +8,7 @@ use bytes::Bytes;
 use capstan_clock::{Clock, SystemClock};
 use http::{Request, Response, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -249,14 +249,23 @@ impl Client {
         None
     }
 
-    fn broken(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ClientError {
+    pub(crate) fn broken(
+        &self,
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> ClientError {
         ClientError::Connection {
             endpoint: self.endpoint.to_string(),
             source: std::io::Error::other(error),
         }
     }
 
-    async fn connect(&self) -> Result<Sender, ClientError> {
+    pub(crate) async fn connect<B>(&self) -> Result<SendRequest<B>, ClientError>
+    where
+        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+            + Send
+            + Unpin
+            + 'static,
+    {
         let failed = |source| ClientError::Connection {
             endpoint: self.endpoint.to_string(),
             source,
@@ -282,6 +291,14 @@ impl Client {
             let _ = connection.await;
         });
         Ok(sender)
+    }
+
+    /// Whether a response is a success; what it says is of no interest.
+    pub(crate) async fn refusal(&self, response: Response<Incoming>) -> Result<(), ClientError> {
+        if response.status().is_success() {
+            return Ok(());
+        }
+        self.read(response).await?.map(drop).map_err(Into::into)
     }
 
     async fn read(

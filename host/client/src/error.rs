@@ -29,20 +29,23 @@ impl ServiceError {
         // `namespace#Code`, and in headers `Code:http://…`.
         let code = text(&["__type", "code"])
             .or_else(|| header.map(str::to_owned))
+            .or_else(|| element(body, "Code"))
             .map(|code| {
                 let code = code.rsplit('#').next().unwrap_or_default();
                 code.split(':').next().unwrap_or_default().to_owned()
             });
-        let message = text(&["message", "Message"]).unwrap_or_else(|| {
-            if value.is_null() {
-                let start: String = String::from_utf8_lossy(body).chars().take(200).collect();
-                format!("HTTP status {status} {start}")
-                    .trim_end()
-                    .to_owned()
-            } else {
-                String::new()
-            }
-        });
+        let message = text(&["message", "Message"])
+            .or_else(|| element(body, "Message"))
+            .unwrap_or_else(|| {
+                if value.is_null() {
+                    let start: String = String::from_utf8_lossy(body).chars().take(200).collect();
+                    format!("HTTP status {status} {start}")
+                        .trim_end()
+                        .to_owned()
+                } else {
+                    String::new()
+                }
+            });
         Self {
             code: code.unwrap_or_else(|| "UnknownError".to_owned()),
             message,
@@ -50,6 +53,15 @@ impl ServiceError {
             body: Box::new(value),
         }
     }
+}
+
+/// The text of an element in an error of S3, which are XML: `<Error><Code>…</Code><Message>…</Message>`.
+fn element(body: &[u8], name: &str) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?;
+    let (_, error) = text.split_once("<Error>")?;
+    let (_, rest) = error.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once('<')?;
+    Some(text.chars().take(1000).collect())
 }
 
 /// Why a call failed.
@@ -159,6 +171,13 @@ mod tests {
                 "HTTP status 502 <html>bad gateway",
             ),
             (503, None, "", "UnknownError", "HTTP status 503"),
+            (
+                404,
+                None,
+                "<?xml version=\"1.0\"?><Error><Code>NoSuchBucket</Code><Message>none</Message></Error>",
+                "NoSuchBucket",
+                "none",
+            ),
         ] {
             let error = ServiceError::of(status, header, body.as_bytes());
             assert_eq!(

@@ -8,6 +8,7 @@ mod client;
 mod connect;
 mod endpoint;
 mod error;
+mod object;
 mod sign;
 mod tls;
 

@@ -73,7 +73,7 @@ pub fn sign_with(
 ///
 /// # Errors
 /// When the request cannot be signed.
-pub(crate) fn headers(
+pub fn headers(
     credentials: &Credentials,
     request: &SignRequest,
     now: SystemTime,

@@ -4,10 +4,11 @@
 //! to. So they are opened folder by folder, links are never followed, and only a plain file of a single name is
 //! taken: what a step puts in the way of an output costs that output and leads nowhere.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 
 use capstan_runtime::OutputStream;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkdirat, openat};
@@ -148,9 +149,45 @@ impl StepOutput {
     }
 }
 
+/// Opens the file of a whole output for reading, as a step's result names it ([`crate::StepResult::stdout_path`]).
+///
+/// # Errors
+/// When it is gone, or when something else was put in its place.
+pub fn open_output(path: &Path) -> io::Result<File> {
+    let strange = || io::Error::new(io::ErrorKind::InvalidInput, "it is no output of a step");
+    let mut parts = path.iter().rev();
+    let mut next = || {
+        parts
+            .next()
+            .and_then(|part| part.to_str())
+            .map(str::to_owned)
+    };
+    let (Some(name), Some(step), Some(action)) = (next(), next(), next()) else {
+        return Err(strange());
+    };
+    let root = path.ancestors().nth(3).ok_or_else(strange)?;
+    open(root, &[action, step], &name, OFlags::RDWR)
+}
+
+/// Copies a whole output below a folder, for this user alone. Folders and what was there before are made and replaced;
+/// links below the folder are not followed.
+///
+/// # Errors
+/// When it cannot be read or written.
+pub fn copy_output(mut from: File, root: &Path, folders: &[String], name: &str) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(root)?;
+    let mut to = open(root, folders, name, OFlags::WRONLY)?;
+    to.set_len(0)?;
+    io::copy(&mut from, &mut to)?;
+    to.sync_all()
+}
+
 /// Opens a file below a folder, for writing at least, and makes what is missing on the way. Only the root may be reached
 /// over links.
-fn open(root: &PathBuf, folders: &[String], name: &str, flags: OFlags) -> io::Result<File> {
+fn open(root: &Path, folders: &[String], name: &str, flags: OFlags) -> io::Result<File> {
     let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut at: OwnedFd = openat(CWD, root, folder, Mode::empty())?;
     for name in folders {
@@ -214,7 +251,7 @@ mod tests {
 
     use capstan_runtime::OutputStream::{Stderr, Stdout};
 
-    use super::{StepOutput, combined, truncate};
+    use super::{StepOutput, combined, copy_output, open_output, truncate};
 
     fn output(root: &std::path::Path) -> StepOutput {
         StepOutput::new(root.to_owned(), ["awsrunShellScript".into(), "step".into()])
@@ -277,6 +314,17 @@ mod tests {
             );
             assert!(!elsewhere.join("stdoutConsole").exists(), "{way}");
             assert_eq!(output.texts().0, "printed", "{way}");
+            // Nor when it is read, or copied to such a place.
+            let path = root.join("awsrunShellScript/step/stdout");
+            assert!(open_output(&path).is_err(), "{way}");
+            let own = folder.path().join("own");
+            fs::write(&own, "own").unwrap();
+            let folders = ["awsrunShellScript".to_owned(), "step".to_owned()];
+            let own = fs::File::open(&own).unwrap();
+            assert!(
+                copy_output(own, &root, &folders, "stdout").is_err(),
+                "{way}"
+            );
         }
     }
 
