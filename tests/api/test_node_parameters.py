@@ -4,8 +4,9 @@ import http.server
 import threading
 
 import pytest
-from conftest import PROGRAM
+from conftest import PROGRAM, Server
 from own_agent import OwnAgent
+from ssm_agent import ServiceError, SsmAgent
 from test_commands import finished, send
 
 pytestmark = pytest.mark.skipif("control_plane" in PROGRAM, reason="the small program has no agent")
@@ -141,3 +142,43 @@ def test_a_secret_reaches_the_place_it_is_for(tmp_path, put, run):
     finally:
         peer.shutdown()
         peer.server_close()
+
+
+def test_nodes_read_what_their_role_may(tmp_path):
+    """One that was broken into gives away no more than is for its role."""
+    rules = ["web=/web/*", "web=shared", "db=/db/*"]
+    more = [argument for rule in rules for argument in ("--node-parameters", rule)]
+    with Server(tmp_path, arguments=["--no-local-node", *more]) as server:
+        ssm = server.client()
+        for parameter in ("/web/key", "/web/sub/key", "/db/key", "shared", "other"):
+            ssm.put_parameter(Name=parameter, Value="v", Type="SecureString")
+        agents = {role: SsmAgent(server.url) for role in ("web", "nobody")}
+        for role, agent in agents.items():
+            agent.join(ssm, IamRole=role)
+
+        def refusal(role, operation, **arguments):
+            try:
+                agents[role].ssm(operation, {"WithDecryption": True, **arguments})
+                return None
+            except ServiceError as error:
+                return error.code, str(error)
+
+        arn = "arn:aws:ssm:us-east-1:000000000000:parameter/web/key"
+        for name in ("/web/key", "/web/sub/key:1", "shared", arn):
+            assert refusal("web", "GetParameter", Name=name) is None, name
+        for name in ("/db/key", "other", "/web", "/websites"):
+            code, text = refusal("web", "GetParameter", Name=name)
+            assert code == "AccessDeniedException" and "ssm:GetParameter on resource" in text, text
+            assert refusal("nobody", "GetParameter", Name=name)[0] == "AccessDeniedException"
+        assert refusal("web", "GetParameters", Names=["/web/key", "shared"]) is None
+        assert refusal("web", "GetParameters", Names=["/web/key", "/db/key"])[0] == "AccessDeniedException"
+        assert refusal("web", "GetParametersByPath", Path="/web", Recursive=True) is None
+        assert refusal("web", "GetParametersByPath", Path="/web/sub") is None
+        assert refusal("web", "GetParametersByPath", Path="/")[0] == "AccessDeniedException"
+        assert refusal("web", "GetParameterHistory", Name="/web/key") is None
+        assert refusal("web", "GetParameterHistory", Name="/db/key")[0] == "AccessDeniedException"
+        # The role is what counts, from then on when it changes.
+        ssm.update_managed_instance_role(InstanceId=agents["web"].node, IamRole="db")
+        assert refusal("web", "GetParameter", Name="/db/key") is None
+        assert refusal("web", "GetParameter", Name="/web/key")[0] == "AccessDeniedException"
+        assert server.stop() == 0

@@ -32,5 +32,6 @@ pub use error::{ApiError, ServerError};
 pub use http::{Listener, connect, serve};
 pub use keys::MasterKey;
 pub use master_key::{KeyService, KeyServiceError, KeySource};
+pub use parameters::NodeParameters;
 pub use server::{Answer, Config, Server, migrations};
 pub use start::{Place, run, tls};

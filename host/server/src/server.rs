@@ -21,6 +21,7 @@ use crate::master_key;
 use crate::metrics::Metrics;
 use crate::model::{ModelError, Service, model};
 use crate::paging::Paging;
+use crate::parameters::NodeParameters;
 
 /// How the server is set up.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub struct Config {
     pub region: String,
     /// The largest body of a request, in bytes.
     pub max_body: usize,
+    /// What nodes may read of Parameter Store; if there is nothing here, all of it.
+    pub node_parameters: Vec<NodeParameters>,
 }
 
 impl Default for Config {
@@ -39,6 +42,7 @@ impl Default for Config {
             account: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
             max_body: 2 << 20,
+            node_parameters: Vec::new(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use capstan_clock::SystemClock;
 use capstan_runner::StateFolder;
-use capstan_server::{Config, KeySource, Place, Role, Server};
+use capstan_server::{Config, KeySource, NodeParameters, Place, Role, Server};
 use clap::{Args, Subcommand, ValueEnum};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -98,9 +98,24 @@ pub(crate) struct ServerArguments {
     /// The region in ARNs. Requests may be signed for any.
     #[arg(long, value_name = "REGION", default_value = "us-east-1")]
     region: String,
+    /// Parameters that nodes of a role (the IamRole of their activation) may read: a name, in which * stands for any
+    /// characters. May be given several times; as soon as it is given at all, nodes read nothing else. Default: nodes
+    /// read all parameters.
+    #[arg(long, value_name = "ROLE=NAME", value_parser = node_parameters)]
+    node_parameters: Vec<NodeParameters>,
     /// How the log is written. RUST_LOG chooses what is in it.
     #[arg(long, value_enum, default_value_t)]
     log: LogFormat,
+}
+
+fn node_parameters(text: &str) -> Result<NodeParameters, String> {
+    match text.split_once('=') {
+        Some((role, pattern)) if !role.is_empty() && !pattern.is_empty() => Ok(NodeParameters {
+            role: role.to_owned(),
+            pattern: pattern.to_owned(),
+        }),
+        _ => Err("it is ROLE=NAME, such as web=/web/*".to_owned()),
+    }
 }
 
 fn account(text: &str) -> Result<String, String> {
@@ -136,6 +151,7 @@ pub(crate) fn server(arguments: &ServerArguments) -> Result<Exit> {
     let config = Config {
         account: arguments.account_id.clone(),
         region: arguments.region.clone(),
+        node_parameters: arguments.node_parameters.clone(),
         ..Config::default()
     };
     let scheme = if tls.is_some() { "https" } else { "http" };

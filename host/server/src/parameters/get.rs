@@ -4,6 +4,7 @@ use capstan_store::{Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::names::{Reference, Selector};
+use super::reach::Reach;
 use super::record::{COLUMNS, Parameter, Version};
 use crate::api::Call;
 use crate::error::ApiError;
@@ -81,10 +82,14 @@ pub(crate) struct Got {
 pub(crate) async fn get(call: Call, input: Get) -> Result<Got, ApiError> {
     let reference = Reference::parse(&input.name, &call.server.config)?;
     let selector = reference.selector.clone();
+    let reach = Reach::of(&call);
     let found = call
         .server
         .store
-        .read(move |tx| find(tx, &reference))
+        .read(move |tx| {
+            reach.demand(tx, reference.names())?;
+            find(tx, &reference)
+        })
         .await?;
     let version = match (found, &selector) {
         (Found::Version(version), _) => version,
@@ -121,10 +126,15 @@ pub(crate) async fn get_several(call: Call, input: GetSeveral) -> Result<GotSeve
             wanted.push((name, reference));
         }
     }
+    let reach = Reach::of(&call);
     let found = call
         .server
         .store
         .read::<_, ApiError>(move |tx| {
+            reach.demand(
+                tx,
+                wanted.iter().flat_map(|(_, reference)| reference.names()),
+            )?;
             let find = |(name, reference): &(String, Reference)| {
                 Ok((
                     name.clone(),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::describe::Metadata;
 use super::names::Reference;
 use super::not_found;
+use super::reach::Reach;
 use super::record::{COLUMNS, Version};
 use crate::api::Call;
 use crate::error::ApiError;
@@ -49,10 +50,12 @@ pub(crate) async fn history(call: Call, input: GetHistory) -> Result<History, Ap
     }
     let after: i64 = call.cursor(input.next_token.as_deref())?.unwrap_or(0);
     let size = input.max_results.unwrap_or(50);
+    let reach = Reach::of(&call);
     let (versions, mut labels) = call
         .server
         .store
         .read::<_, ApiError>(move |tx| {
+            reach.demand(tx, reference.names())?;
             for name in &reference.names {
                 let versions = versions(tx, name, after, size)?;
                 // Nobody goes on after the last version.

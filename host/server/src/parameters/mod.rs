@@ -15,6 +15,7 @@ mod names;
 mod path;
 mod policies;
 mod put;
+mod reach;
 mod record;
 mod rules;
 mod secret;
@@ -32,6 +33,7 @@ pub(crate) use history::history;
 pub(crate) use labels::{label, unlabel};
 pub(crate) use path::get_by_path;
 pub(crate) use put::put;
+pub use reach::NodeParameters;
 
 use crate::error::ApiError;
 use crate::server::Config;

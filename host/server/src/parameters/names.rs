@@ -103,6 +103,10 @@ pub(super) struct Reference {
 }
 
 impl Reference {
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
     pub(super) fn parse(text: &str, config: &Config) -> Result<Self, ApiError> {
         let text = text.trim();
         let (mut names, rest) = match text.strip_prefix("arn:") {

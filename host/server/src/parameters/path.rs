@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::filters::{By, Filter, check, conditions, under};
 use super::names::of_path;
+use super::reach::Reach;
 use super::record::{COLUMNS, Parameter, Version};
 use crate::api::Call;
 use crate::error::ApiError;
@@ -64,10 +65,12 @@ pub(crate) async fn get_by_path(call: Call, input: ByPath) -> Result<Under, ApiE
     query
         .push(" ORDER BY p.name, p.version LIMIT ")
         .bind(size as i64 + 1);
+    let (reach, below) = (Reach::of(&call), path.to_owned());
     let versions = call
         .server
         .store
         .read::<_, ApiError>(move |tx| {
+            reach.demand_below(tx, &below)?;
             let rows = query.run(tx)?;
             Ok(rows
                 .iter()

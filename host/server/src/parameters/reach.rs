@@ -1,0 +1,139 @@
+//! What nodes may read: all parameters, or those that the server's operator gives their role.
+
+use capstan_store::{Transaction, params};
+
+use super::names::arn;
+use crate::api::{Call, denied};
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::server::Config;
+
+/// Parameters that nodes of a role may read. As soon as there is one of these for any role, a node reads nothing
+/// else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeParameters {
+    /// The role, as CreateActivation or UpdateManagedInstanceRole gave it to the node (`IamRole`).
+    pub role: String,
+    /// A name, in which `*` stands for any characters and `?` for one, as in policies of IAM.
+    pub pattern: String,
+}
+
+/// What a caller may read.
+#[derive(Debug, Clone)]
+pub(super) struct Reach {
+    caller: Caller,
+    operation: &'static str,
+    config: Config,
+}
+
+impl Reach {
+    pub(super) fn of(call: &Call) -> Self {
+        Self {
+            caller: call.caller.clone(),
+            operation: call.operation,
+            config: call.server.config.clone(),
+        }
+    }
+
+    /// Refuses a node whose role does not have all of these names.
+    pub(super) fn demand<'a>(
+        &self,
+        tx: &mut Transaction<'_>,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), ApiError> {
+        let Caller::Node(node) = &self.caller else {
+            return Ok(());
+        };
+        let rules = &self.config.node_parameters;
+        if rules.is_empty() {
+            return Ok(());
+        }
+        let row = tx.query_one("SELECT iam_role FROM nodes WHERE id = $1", params![node])?;
+        let role: String = row.map(|row| row.get(0)).transpose()?.unwrap_or_default();
+        let has = |name: &str| {
+            rules
+                .iter()
+                .any(|rule| rule.role == role && fits(bare(&rule.pattern), bare(name)))
+        };
+        match names.into_iter().find(|name| !has(name)) {
+            None => Ok(()),
+            Some(name) => {
+                let resource = arn(name, &self.config);
+                let action = format!("ssm:{} on resource: {resource}", self.operation);
+                Err(denied(&self.caller, &self.config.account, &action))
+            }
+        }
+    }
+
+    /// Refuses a node whose role does not have all that is below a path.
+    pub(super) fn demand_below(
+        &self,
+        tx: &mut Transaction<'_>,
+        path: &str,
+    ) -> Result<(), ApiError> {
+        let below = format!("{}/*", path.trim_end_matches('/'));
+        self.demand(tx, [below.as_str()])
+    }
+}
+
+/// `x` and `/x` are one for this purpose, since ARNs do not tell them apart.
+fn bare(name: &str) -> &str {
+    name.strip_prefix('/').unwrap_or(name)
+}
+
+/// Whether a name is one of a pattern's.
+fn fits(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut at, mut here) = (0, 0);
+    // The last star, and where its match ends so far.
+    let mut star: Option<(usize, usize)> = None;
+    while here < name.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, here));
+                at += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == name[here] => {
+                at += 1;
+                here += 1;
+            }
+            _ => match &mut star {
+                Some((place, end)) => {
+                    *end += 1;
+                    at = *place + 1;
+                    here = *end;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at..].iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn patterns_are_those_of_iam() {
+        for (pattern, name, fit) in [
+            ("app/*", "app/a", true),
+            ("app/*", "app/a/b", true),
+            ("app/*", "app", false),
+            ("app/*", "apple/a", false),
+            ("app/*", "app/*", true),
+            ("app/a", "app/*", false),
+            ("*", "", true),
+            ("*", "a/b", true),
+            ("*/key", "a/b/key", true),
+            ("*/key", "a/b/keys", false),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("", "a", false),
+        ] {
+            assert_eq!(fits(pattern, name), fit, "{pattern} {name}");
+        }
+    }
+}
