@@ -255,7 +255,7 @@ impl Client {
     ) -> ClientError {
         ClientError::Connection {
             endpoint: self.endpoint.to_string(),
-            source: std::io::Error::other(error),
+            reason: std::io::Error::other(error),
         }
     }
 
@@ -266,9 +266,9 @@ impl Client {
             + Unpin
             + 'static,
     {
-        let failed = |source| ClientError::Connection {
+        let failed = |reason| ClientError::Connection {
             endpoint: self.endpoint.to_string(),
-            source,
+            reason,
         };
         let connect = async {
             let (host, port) = (self.endpoint.host.as_str(), self.endpoint.port);

@@ -71,12 +71,12 @@ pub enum ClientError {
     #[error(transparent)]
     Service(Box<ServiceError>),
     /// There is no connection, or it broke. Whether the service did what it was asked is not known.
-    #[error("{endpoint}: {source}")]
+    #[error("{endpoint}: {reason}")]
     Connection {
         /// Where to.
         endpoint: String,
-        /// Why.
-        source: std::io::Error,
+        /// Why. It is a part of the message, so that it is no source, which would be told once more.
+        reason: std::io::Error,
     },
     /// No answer came in time. Whether the service did what it was asked is not known.
     #[error("{endpoint}: no answer to {operation} within {seconds} s")]

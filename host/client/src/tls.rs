@@ -67,6 +67,22 @@ impl Tls {
     ) -> std::io::Result<Box<dyn Stream>> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
-        Ok(Box::new(self.connector.connect(name, stream).await?))
+        let connected = self.connector.connect(name, stream).await;
+        Ok(Box::new(connected.map_err(with_help)?))
     }
+}
+
+/// Says what to do about an authority that nobody here knows, as that of an installation's own certificates.
+fn with_help(error: std::io::Error) -> std::io::Error {
+    let reason = error.to_string();
+    if !reason.contains("UnknownIssuer") && !reason.contains("CaUsedAsEndEntity") {
+        return error;
+    }
+    std::io::Error::new(
+        error.kind(),
+        format!(
+            "{reason}: this machine does not know the authority of its certificate; name a file with that in --ca or in \
+             SSL_CERT_FILE"
+        ),
+    )
 }

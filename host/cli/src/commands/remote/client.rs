@@ -131,14 +131,17 @@ impl Remote {
     pub(super) async fn call(&self, operation: &str, input: &Value) -> Result<Value> {
         match self.client.call("ssm", "AmazonSSM", operation, input).await {
             Ok(answer) => Ok(answer),
-            // As one sentence; as a chain of errors the reason would be told twice.
-            Err(ClientError::Connection { endpoint, source }) => Err(ClientError::Response {
-                endpoint,
-                why: format!(
-                    "{source}; is `capstan server` running there, and is --endpoint right?"
-                ),
+            Err(ClientError::Connection { endpoint, reason })
+                if reason.kind() != std::io::ErrorKind::InvalidData =>
+            {
+                Err(ClientError::Response {
+                    endpoint,
+                    why: format!(
+                        "{reason}; is `capstan server` running there, and is --endpoint right?"
+                    ),
+                }
+                .into())
             }
-            .into()),
             Err(ClientError::Service(mut refused)) if refused.message.is_empty() => {
                 refused.message = format!("{operation} was refused");
                 Err(ClientError::Service(refused).into())
