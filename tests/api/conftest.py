@@ -201,6 +201,19 @@ def server(request, tmp_path_factory):
     assert server.stop() == 0
 
 
+@pytest.fixture(scope="module")
+def aws():
+    """moto, standing in for services of AWS: a function that makes a client of one. Any credentials are good."""
+    from moto.server import ThreadedMotoServer
+
+    peer = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    peer.start()
+    host, port = peer.get_host_and_port()
+    keys = {"aws_access_key_id": "peer", "aws_secret_access_key": "peer"}
+    yield lambda service: boto3.client(service, endpoint_url=f"http://{host}:{port}", region_name=REGION, **keys)
+    peer.stop()
+
+
 @pytest.fixture(scope="session")
 def ssm(server):
     """The client of an administrator."""

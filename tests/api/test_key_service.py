@@ -6,30 +6,17 @@ import signal
 import sqlite3
 import subprocess
 
-import boto3
 import pytest
 import urllib3
-from conftest import PROGRAM, REGION, Server
-from moto.server import ThreadedMotoServer
+from conftest import PROGRAM, Server
 
 pytestmark = pytest.mark.skipif("control_plane" in PROGRAM, reason="the small program knows no key service")
 
 
-@pytest.fixture(scope="module")
-def kms():
+@pytest.fixture
+def kms(aws):
     """A client of the key service, whose endpoint is `kms.meta.endpoint_url`."""
-    peer = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    peer.start()
-    host, port = peer.get_host_and_port()
-    client = boto3.client(
-        "kms",
-        endpoint_url=f"http://{host}:{port}",
-        region_name=REGION,
-        aws_access_key_id="peer",
-        aws_secret_access_key="peer",
-    )
-    yield client
-    peer.stop()
+    return aws("kms")
 
 
 @pytest.fixture(autouse=True)

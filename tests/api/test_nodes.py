@@ -1,10 +1,12 @@
 """Activations, registration, what is known of nodes, and tags."""
 
+import contextlib
 import datetime
+import sqlite3
 import uuid
 
 import pytest
-from conftest import code_of
+from conftest import Server, code_of
 from ssm_agent import RsaAuth, ServiceError, SsmAgent
 
 
@@ -100,6 +102,23 @@ def test_a_node_changes_its_key(agent):
         agent.authenticate()
     agent.key = stranger.key
     agent.authenticate()
+
+
+def test_an_old_key_is_changed(tmp_path):
+    """A node is asked to when its key is older than thirty days, and only then."""
+    with Server(tmp_path) as server:
+        agent = SsmAgent(server.url)
+        agent.join(server.client())
+        assert agent.authenticate()["UpdateKeyPair"] is False
+        server.stop()
+        (database,) = tmp_path.rglob("server.db")
+        with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("UPDATE nodes SET registered = registered - 31 * 86400000")
+        server.start()
+        old = agent.key
+        assert agent.authenticate()["UpdateKeyPair"] is True and agent.key is not old
+        assert agent.authenticate()["UpdateKeyPair"] is False
+        assert server.stop() == 0
 
 
 def test_a_node_speaks_for_itself_alone(server, ssm, agent):

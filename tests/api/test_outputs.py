@@ -3,10 +3,8 @@
 import os
 import stat
 
-import boto3
 import pytest
 from conftest import PROGRAM, REGION
-from moto.server import ThreadedMotoServer
 from own_agent import OwnAgent
 from test_commands import finished, send
 
@@ -34,21 +32,11 @@ runtimeConfig:
 
 
 @pytest.fixture(scope="module")
-def s3():
-    peer = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    peer.start()
-    host, port = peer.get_host_and_port()
-    client = boto3.client(
-        "s3",
-        endpoint_url=f"http://{host}:{port}",
-        region_name=REGION,
-        aws_access_key_id="peer",
-        aws_secret_access_key="peer",
-    )
+def s3(aws):
+    client = aws("s3")
     for bucket in ("logs", "others"):
         client.create_bucket(Bucket=bucket)
-    yield client
-    peer.stop()
+    return client
 
 
 @pytest.fixture

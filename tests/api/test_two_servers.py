@@ -25,7 +25,10 @@ def servers(cluster, tmp_path):
         (tmp_path / name).mkdir(mode=0o700)
     with Server(tmp_path / "first", database) as first:
         # Both seal under one key.
-        shutil.copy2(tmp_path / "first" / "master.key", tmp_path / "second" / "master.key")
+        (key,) = (tmp_path / "first").rglob("master.key")
+        place = tmp_path / "second" / key.parent.relative_to(tmp_path / "first")
+        place.mkdir(mode=0o700, exist_ok=True)
+        shutil.copy2(key, place)
         with Server(tmp_path / "second", database) as second:
             yield first, second
 

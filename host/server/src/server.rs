@@ -34,6 +34,8 @@ pub struct Config {
     pub max_body: usize,
     /// What nodes may read of Parameter Store; if there is nothing here, all of it.
     pub node_parameters: Vec<NodeParameters>,
+    /// Days after which a node is asked to change its key; 0 for never.
+    pub node_key_days: u16,
 }
 
 impl Default for Config {
@@ -43,6 +45,7 @@ impl Default for Config {
             region: "us-east-1".to_owned(),
             max_body: 2 << 20,
             node_parameters: Vec::new(),
+            node_key_days: 30,
         }
     }
 }
@@ -57,6 +60,7 @@ pub fn migrations() -> Vec<Migration> {
         crate::tags::MIGRATION,
         crate::groups::MIGRATION,
         crate::nodes::MIGRATION,
+        crate::nodes::KEY_AGE,
         crate::documents::MIGRATION,
         crate::commands::MIGRATION,
         crate::delivery::MIGRATION,

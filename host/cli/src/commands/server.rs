@@ -103,6 +103,9 @@ pub(crate) struct ServerArguments {
     /// read all parameters.
     #[arg(long, value_name = "ROLE=NAME", value_parser = node_parameters)]
     node_parameters: Vec<NodeParameters>,
+    /// Days after which a node is asked to change the key that it is known by; 0 for never.
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    node_key_days: u16,
     /// How the log is written. RUST_LOG chooses what is in it.
     #[arg(long, value_enum, default_value_t)]
     log: LogFormat,
@@ -152,6 +155,7 @@ pub(crate) fn server(arguments: &ServerArguments) -> Result<Exit> {
         account: arguments.account_id.clone(),
         region: arguments.region.clone(),
         node_parameters: arguments.node_parameters.clone(),
+        node_key_days: arguments.node_key_days,
         ..Config::default()
     };
     let scheme = if tls.is_some() { "https" } else { "http" };

@@ -49,6 +49,13 @@ pub(crate) const MIGRATION: Migration = Migration {
     )",
 };
 
+/// When a node's key was changed last; never, if that is no time yet.
+pub(crate) const KEY_AGE: Migration = Migration {
+    component: "nodes",
+    version: 2,
+    sql: "ALTER TABLE nodes ADD COLUMN key_changed BIGINT NOT NULL DEFAULT 0",
+};
+
 /// A node that was not heard of for this long is lost: two heartbeats of five minutes, and a margin. Milliseconds.
 pub(crate) const LOST_AFTER: i64 = 11 * 60 * 1000;
 

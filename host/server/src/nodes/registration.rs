@@ -159,19 +159,26 @@ pub(crate) async fn request_role_token(
         .server
         .store
         .read::<_, ApiError>(move |tx| {
-            let row = tx.query_one("SELECT fingerprint FROM nodes WHERE id = $1", params![&id])?;
-            Ok(row.map(|row| row.get::<String>(0)).transpose()?)
+            let row = tx.query_one(
+                "SELECT fingerprint, registered, key_changed FROM nodes WHERE id = $1",
+                params![&id],
+            )?;
+            let Some(row) = row else { return Ok(None) };
+            let (registered, changed): (i64, i64) = (row.get(1)?, row.get(2)?);
+            Ok(Some((row.get::<String>(0)?, registered.max(changed))))
         })
         .await?;
-    if known.as_deref() != Some(input.fingerprint.as_str()) {
+    let Some((_, key_since)) = known.filter(|(fingerprint, _)| *fingerprint == input.fingerprint)
+    else {
         return Err(ApiError::new(
             "MachineFingerprintDoesNotMatch",
             format!(
                 "This machine is not the one that was registered as {node}: register it as a node of its own."
             ),
         ));
-    }
+    };
     let now = call.now.as_second();
+    let most = i64::from(call.server.config.node_key_days) * 24 * 60 * 60 * 1000;
     let session = call
         .server
         .authenticator
@@ -186,7 +193,7 @@ pub(crate) async fn request_role_token(
         secret_access_key: session.secret,
         session_token: session.token,
         token_expiration_date: Epoch::of_millis(session.expires * 1000),
-        update_key_pair: false,
+        update_key_pair: most > 0 && call.millis() - key_since > most,
     })
 }
 
@@ -205,12 +212,13 @@ pub(crate) async fn update_public_key(
 ) -> Result<Nothing, ApiError> {
     let node = node_of(&call)?;
     let key = rsa_key(&input.new_public_key, input.new_public_key_type.as_deref())?;
+    let now = call.millis();
     call.server
         .store
         .write::<_, ApiError>(move |tx| {
             tx.execute(
-                "UPDATE nodes SET public_key = $2 WHERE id = $1",
-                params![&node, &key],
+                "UPDATE nodes SET public_key = $2, key_changed = $3 WHERE id = $1",
+                params![&node, &key, now],
             )?;
             Ok(())
         })
