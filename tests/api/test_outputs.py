@@ -2,6 +2,8 @@
 
 import os
 import stat
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 from conftest import PROGRAM, REGION
@@ -27,8 +29,42 @@ description: by plugin
 runtimeConfig:
   aws:runShellScript:
     properties:
-    - runCommand: ['echo old']
+    - id: 0.aws:runShellScript
+      runCommand: ['echo old']
+    - id: 1.aws:runShellScript
+      runCommand: ['echo older', 'exit 3']
 """
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """A bucket that is in a region of its own, and says so to who asks in another."""
+
+    def do_PUT(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        away = "/eu-west-3/s3/" not in self.headers["Authorization"]
+        self.server.seen.append((self.path, away))
+        answer = b"<Error><Code>PermanentRedirect</Code><Message>elsewhere</Message></Error>" if away else b""
+        if not away:
+            self.server.kept[self.path] = body
+        self.send_response(301 if away else 200)
+        if away:
+            self.send_header("x-amz-bucket-region", "eu-west-3")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def elsewhere():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
+    server.seen, server.kept = [], {}
+    Thread(target=server.serve_forever).start()
+    yield server
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +76,7 @@ def s3(aws):
 
 
 @pytest.fixture
-def node(server, ssm, s3, tmp_path):
+def node(server, ssm, s3, elsewhere, tmp_path):
     """A node whose policy has the bucket `logs` below `ours`, a bucket that there is not, and a folder."""
     policy = tmp_path / "policy.yaml"
     endpoint = s3.meta.endpoint_url
@@ -52,6 +88,8 @@ outputs:
   s3:
   - {{bucket: logs, prefix: ours, endpoint: "{endpoint}"}}
   - {{bucket: gone, endpoint: "{endpoint}"}}
+  - {{bucket: far, endpoint: "http://127.0.0.1:{elsewhere.server_port}"}}
+  - {{bucket: fixed, region: eu-west-9, endpoint: "http://127.0.0.1:{elsewhere.server_port}"}}
 """
     )
     credentials = {"AWS_ACCESS_KEY_ID": "peer", "AWS_SECRET_ACCESS_KEY": "peer"}
@@ -108,11 +146,38 @@ def test_whole_outputs_are_in_s3_and_in_the_folder(ssm, s3, node, run):
     assert [file.read_text() for file in kept] == [WHOLE]
 
 
-def test_steps_of_old_documents_are_found_by_their_plugin(s3, run):
+def test_outputs_of_old_documents_are_found_by_the_id_of_their_properties(s3, node, run):
     command, invocation = run(OLD, OutputS3BucketName="logs", OutputS3KeyPrefix="ours")
     (plugin,) = invocation["CommandPlugins"]
-    assert "/awsrunShellScript/0.awsrunShellScript/stdout" in plugin["StandardOutputUrl"]
-    assert object_at(s3, plugin["StandardOutputUrl"]) == "old\n"
+    assert plugin["Name"] == "aws:runShellScript" and plugin["ResponseCode"] == 3, plugin
+    assert plugin["Output"].startswith("old\nolder\n")
+    url = plugin["StandardOutputUrl"]
+    assert "/awsrunShellScript/0.awsrunShellScript/stdout" in url
+    assert object_at(s3, url) == "old\n"
+    assert object_at(s3, url.replace("/0.", "/1.")) == "older\n"
+    copies = node.folder / "copies" / command / "awsrunShellScript"
+    read = {str(file.relative_to(copies)): file.read_text() for file in copies.rglob("stdout")}
+    assert read == {"0.awsrunShellScript/stdout": "old\n", "1.awsrunShellScript/stdout": "older\n"}
+
+
+def test_a_bucket_elsewhere_is_followed_once(elsewhere, node, run):
+    command, invocation = run(OutputS3BucketName="far")
+    assert invocation["Status"] == "Success" and not invocation["TraceOutput"], invocation
+    start = f"/far/{command}/{node.node}/awsrunShellScript/count"
+    assert elsewhere.kept == {f"{start}/stdout": WHOLE.encode(), f"{start}/stderr": b"to err\n"}
+    assert elsewhere.seen == [(f"{start}/stdout", True), (f"{start}/stdout", False), (f"{start}/stderr", False)]
+    # What the operator says about the region holds.
+    _, invocation = run(OutputS3BucketName="fixed")
+    assert "PermanentRedirect: elsewhere" in invocation["TraceOutput"], invocation
+
+
+def test_a_folder_that_cannot_be_is_told_for_each_output(node, run):
+    (node.folder / "copies").write_text("a file in its place")
+    _, invocation = run()
+    assert invocation["Status"] == "Success"
+    for stream in ("stdout", "stderr"):
+        assert f"the {stream} of `count` is not in {node.folder}/copies" in invocation["TraceOutput"], invocation
+    assert "is not in" in (node.folder / "agent.log").read_text()
 
 
 @pytest.mark.parametrize(

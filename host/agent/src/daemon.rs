@@ -79,6 +79,7 @@ pub struct Agent {
     status: StatusKeeper,
     facts: Facts,
     options: Options,
+    when_idle: Box<dyn Fn() + Send + Sync>,
     _lock: File,
 }
 
@@ -136,8 +137,16 @@ impl Agent {
             records,
             deliveries,
             options,
+            when_idle: Box::new(|| ()),
             _lock: lock,
         })
+    }
+
+    /// What to do when nothing was to be done for the time of a poll, once each time.
+    #[must_use]
+    pub fn when_idle(mut self, act: impl Fn() + Send + Sync + 'static) -> Self {
+        self.when_idle = Box::new(act);
+        self
     }
 
     /// Runs until `stop` is ready, and a little longer for the commands that run then. What is not over by then is
@@ -193,6 +202,7 @@ impl Agent {
         let (clock, chance) = (&*self.api.clock, &self.api.chance);
         let mut backoff = Backoff::default();
         let mut forgotten = clock.now();
+        let mut is_idle = false;
         loop {
             let asked = clock.now();
             match self.api.messages().await {
@@ -203,6 +213,11 @@ impl Agent {
                         pause(clock, backoff.next(chance)).await;
                     } else {
                         backoff.reset();
+                    }
+                    let was_idle = is_idle;
+                    is_idle = messages.is_empty() && self.commands.are_none();
+                    if is_idle && !was_idle {
+                        (self.when_idle)();
                     }
                     for message in messages {
                         self.commands

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use capstan_client::{Client, ClientError, Endpoint, Options};
+use capstan_document::output_folders;
 use capstan_policy::{OutputBucket, Outputs};
 use capstan_runner::{StepResult, copy_output, find_credentials, open_output, sign};
 use capstan_runtime::SignRequest;
@@ -29,33 +30,12 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes a second, at the least.
 const SLOWEST: u64 = 100_000;
 
-/// A step whose outputs are to be kept: what it came to, and whether its document names steps by their action.
-pub(crate) struct Source<'a> {
-    pub(crate) result: &'a StepResult,
-    pub(crate) by_action: bool,
-}
-
-impl Source<'_> {
-    /// The folders of its outputs, as SSM's agent names them.
-    fn folders(&self) -> [String; 2] {
-        let plugin = self.result.action.replace(':', "");
-        let step = if self.by_action {
-            format!("0.{plugin}")
-        } else {
-            self.result.name.clone()
-        };
-        [plugin, step]
-    }
-
-    fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
-        let both = [
-            ("stdout", &self.result.stdout_path),
-            ("stderr", &self.result.stderr_path),
-        ];
-        both.into_iter()
-            .filter(|(_, path)| !path.is_empty())
-            .map(|(name, path)| (name, Path::new(path)))
-    }
+/// The whole outputs that a step left.
+fn files(step: &StepResult) -> impl Iterator<Item = (&'static str, &Path)> {
+    let both = [("stdout", &step.stdout_path), ("stderr", &step.stderr_path)];
+    both.into_iter()
+        .filter(|(_, path)| !path.is_empty())
+        .map(|(name, path)| (name, Path::new(path)))
 }
 
 /// Where the outputs of a node's command go.
@@ -77,27 +57,16 @@ pub(crate) struct Kept {
 
 impl Places<'_> {
     /// Takes the outputs of all steps where they are to go. What goes wrong costs the copy and nothing else.
-    pub(crate) async fn take(&self, steps: &[Source<'_>]) -> Kept {
+    pub(crate) async fn take(&self, steps: &[StepResult]) -> Kept {
         let mut kept = Kept {
             in_s3: vec![None; steps.len()],
             ..Kept::default()
         };
         if let Some(folder) = &self.allowed.folder {
-            for step in steps {
-                if let Err(error) = self.copy(Path::new(folder), step) {
-                    kept.problems
-                        .push(format!("the outputs are not in {folder}: {error}"));
-                    break;
-                }
-            }
+            self.copy(folder, steps, &mut kept.problems);
         }
-        let bucket = &self.command.output_bucket;
-        if bucket.is_empty() {
-            return kept;
-        }
-        if let Err(why) = self.upload(steps, &mut kept.in_s3).await {
-            kept.problems
-                .push(format!("the outputs are not all in s3://{bucket}: {why}"));
+        if !self.command.output_bucket.is_empty() {
+            self.upload(steps, &mut kept).await;
         }
         for problem in &kept.problems {
             tracing::warn!(command = self.command.id, problem, "outputs");
@@ -105,40 +74,69 @@ impl Places<'_> {
         kept
     }
 
-    fn copy(&self, root: &Path, step: &Source<'_>) -> io::Result<()> {
-        let [plugin, name] = step.folders();
-        let folders = [self.command.id.clone(), plugin, name];
-        for (stream, path) in step.files() {
-            copy_output(open_output(path)?, root, &folders, stream)?;
-        }
-        Ok(())
-    }
-
-    async fn upload(
-        &self,
-        steps: &[Source<'_>],
-        done: &mut [Option<(String, String)>],
-    ) -> Result<(), String> {
-        let (bucket, prefix) = (&self.command.output_bucket, &self.command.output_prefix);
-        let rule = self.allowed.bucket(bucket, prefix).ok_or_else(|| {
-            format!(
-                "this node's policy does not have it; `outputs: {{ s3: [{{ bucket: {bucket} }}] }}` in the policy would \
-                 allow it"
-            )
-        })?;
-        let store = Store::new(rule, self.region)?;
-        let prefix = prefix.trim_matches('/');
-        let slash = if prefix.is_empty() { "" } else { "/" };
-        for (step, done) in steps.iter().zip(done) {
-            let [plugin, name] = step.folders();
-            let (command, node) = (&self.command.id, self.node);
-            let start = format!("{prefix}{slash}{command}/{node}/{plugin}/{name}");
-            for (stream, path) in step.files() {
-                store.put(&format!("{start}/{stream}"), path).await?;
-                *done = Some((bucket.clone(), start.clone()));
+    fn copy(&self, root: &str, steps: &[StepResult], problems: &mut Vec<String>) {
+        for step in steps {
+            let [plugin, name] = output_folders(&step.action, &step.name);
+            let folders = [self.command.id.clone(), plugin, name];
+            for (stream, path) in files(step) {
+                let copied = open_output(path)
+                    .and_then(|file| copy_output(file, Path::new(root), &folders, stream));
+                if let Err(error) = copied {
+                    let step = &step.name;
+                    problems.push(format!(
+                        "the {stream} of `{step}` is not in {root}: {error}"
+                    ));
+                }
             }
         }
-        Ok(())
+    }
+
+    async fn upload(&self, steps: &[StepResult], kept: &mut Kept) {
+        let (bucket, prefix) = (&self.command.output_bucket, &self.command.output_prefix);
+        let missing = |why: &str| format!("the outputs are not all in s3://{bucket}: {why}");
+        let Some(rule) = self.allowed.bucket(bucket, prefix) else {
+            kept.problems.push(missing(&format!(
+                "this node's policy does not have it; `outputs: {{ s3: [{{ bucket: {bucket} }}] }}` in the policy would \
+                 allow it"
+            )));
+            return;
+        };
+        let mut store = match Store::new(rule, self.region) {
+            Ok(store) => store,
+            Err(why) => return kept.problems.push(missing(&why)),
+        };
+        let prefix = prefix.trim_matches('/');
+        let slash = if prefix.is_empty() { "" } else { "/" };
+        let (command, node) = (&self.command.id, self.node);
+        for (step, done) in steps.iter().zip(&mut kept.in_s3) {
+            let [plugin, name] = output_folders(&step.action, &step.name);
+            let start = format!("{prefix}{slash}{command}/{node}/{plugin}/{name}");
+            for (stream, path) in files(step) {
+                match store.put(&format!("{start}/{stream}"), path).await {
+                    Ok(()) => *done = Some((bucket.clone(), start.clone())),
+                    Err(PutError::File(error)) => kept.problems.push(missing(&format!(
+                        "the {stream} of `{}` cannot be read: {error}",
+                        step.name
+                    ))),
+                    // The other objects would fare no better, and each would take as long to find out.
+                    Err(PutError::Store(why)) => return kept.problems.push(missing(&why)),
+                }
+            }
+        }
+    }
+}
+
+/// Why an output is not in S3.
+enum PutError {
+    /// It cannot be read.
+    File(io::Error),
+    /// S3 does not take it.
+    Store(String),
+}
+
+impl PutError {
+    fn store(error: impl ToString) -> Self {
+        Self::Store(error.to_string())
     }
 }
 
@@ -165,26 +163,31 @@ struct Store<'a> {
 
 impl<'a> Store<'a> {
     fn new(rule: &'a OutputBucket, region: &str) -> Result<Self, String> {
-        let region = rule.region.clone().unwrap_or_else(|| region.to_owned());
-        let url = rule
-            .endpoint
-            .clone()
-            .or_else(|| std::env::var("AWS_ENDPOINT_URL_S3").ok())
-            .filter(|url| !url.is_empty())
-            .unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
-        let endpoint: Endpoint = url
-            .parse()
-            .map_err(|error: ClientError| error.to_string())?;
-        let client =
-            Client::new(endpoint, Options::default()).map_err(|error| error.to_string())?;
+        let region = rule.region.as_deref().unwrap_or(region);
         Ok(Self {
             rule,
-            region,
-            client,
+            region: region.to_owned(),
+            client: client(rule, region)?,
         })
     }
 
-    async fn put(&self, key: &str, path: &Path) -> Result<(), String> {
+    /// Turns to another region, where S3 says that the bucket is. An operator's word about the region holds.
+    fn turn(&mut self, error: &ClientError) -> Result<bool, String> {
+        let ClientError::Service(error) = error else {
+            return Ok(false);
+        };
+        let Some(region) = error.region.as_deref().filter(|told| is_region(told)) else {
+            return Ok(false);
+        };
+        if self.rule.region.is_some() || region == self.region {
+            return Ok(false);
+        }
+        self.client = client(self.rule, region)?;
+        region.clone_into(&mut self.region);
+        Ok(true)
+    }
+
+    async fn put(&mut self, key: &str, path: &Path) -> Result<(), PutError> {
         let path = path.to_owned();
         let (file, length, digest) = tokio::task::spawn_blocking(move || -> io::Result<_> {
             let mut file = open_output(&path)?;
@@ -192,22 +195,26 @@ impl<'a> Store<'a> {
             Ok((file, length, digest))
         })
         .await
-        .map_err(|error| error.to_string())?
-        .map_err(|error| format!("an output cannot be read: {error}"))?;
+        .map_err(PutError::store)?
+        .map_err(PutError::File)?;
         let path = format!("/{}/{}", self.rule.bucket, utf8_percent_encode(key, KEY));
         let timeout = TIMEOUT + Duration::from_secs(length / SLOWEST);
-        let mut rests = RESTS.iter();
+        let (mut rests, mut turned) = (RESTS.iter(), false);
         loop {
-            let mut file = file.try_clone().map_err(|error| error.to_string())?;
-            file.rewind().map_err(|error| error.to_string())?;
-            let headers = self.sign(&path, &digest)?;
+            let mut file = file.try_clone().map_err(PutError::File)?;
+            file.rewind().map_err(PutError::File)?;
+            let headers = self.sign(&path, &digest).map_err(PutError::Store)?;
             let put = self.client.put_file(&path, &headers, file, length, timeout);
             let Err(error) = put.await else {
                 return Ok(());
             };
+            if !turned && self.turn(&error).map_err(PutError::Store)? {
+                turned = true;
+                continue;
+            }
             match rests.next() {
                 Some(rest) if error.is_transient() => tokio::time::sleep(*rest).await,
-                _ => return Err(error.to_string()),
+                _ => return Err(PutError::store(error)),
             }
         }
     }
@@ -224,4 +231,25 @@ impl<'a> Store<'a> {
         };
         sign(&credentials, &request, SystemTime::now()).map_err(|error| error.to_string())
     }
+}
+
+fn client(rule: &OutputBucket, region: &str) -> Result<Client, String> {
+    let url = rule
+        .endpoint
+        .clone()
+        .or_else(|| std::env::var("AWS_ENDPOINT_URL_S3").ok())
+        .filter(|url| !url.is_empty())
+        .unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
+    let endpoint: Endpoint = url
+        .parse()
+        .map_err(|error: ClientError| error.to_string())?;
+    Client::new(endpoint, Options::default()).map_err(|error| error.to_string())
+}
+
+/// Whether it can be a part of a host's name, as regions are; an answer could say anything.
+fn is_region(text: &str) -> bool {
+    (1..=32).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }

@@ -14,7 +14,7 @@ use capstan_runtime::OutputStream;
 use crate::api::Api;
 use crate::executor::{Control, Executor, Outcome, Report, Status, StepReport};
 use crate::message::Command;
-use crate::outputs::{Kept, Places, Source};
+use crate::outputs::{Kept, Places};
 use crate::parameters::ApiParameters;
 use crate::progress::Progress;
 
@@ -111,7 +111,6 @@ impl RunnerExecutor {
         Ok(Ran {
             result: result.map_err(failed)?,
             keys,
-            by_action,
             outputs,
         })
     }
@@ -121,7 +120,6 @@ impl RunnerExecutor {
 struct Ran {
     result: RunResult,
     keys: Vec<String>,
-    by_action: bool,
     /// As the policy had it when it began.
     outputs: Outputs,
 }
@@ -135,17 +133,8 @@ impl RunnerExecutor {
             node: self.api.node_id(),
             region: &self.region,
         };
-        let steps: Vec<Source<'_>> = ran
-            .result
-            .steps
-            .iter()
-            .map(|result| Source {
-                result,
-                by_action: ran.by_action,
-            })
-            .collect();
         tokio::select! {
-            kept = places.take(&steps) => kept,
+            kept = places.take(&ran.result.steps) => kept,
             () = control.killed() => Kept {
                 problems: vec!["the outputs are not all where they should be: the command was stopped".to_owned()],
                 ..Kept::default()

@@ -314,11 +314,11 @@ impl Client {
             Err(error) => return Err(self.broken(error)),
         };
         if !head.status.is_success() {
-            let code = head
-                .headers
-                .get("x-amzn-errortype")
-                .and_then(|value| value.to_str().ok());
-            return Ok(Err(ServiceError::of(head.status.as_u16(), code, &body)));
+            return Ok(Err(ServiceError::of(
+                head.status.as_u16(),
+                &head.headers,
+                &body,
+            )));
         }
         if body.is_empty() {
             return Ok(Ok(Value::Object(serde_json::Map::new())));

@@ -1,6 +1,12 @@
 //! Why a call failed.
 
+use http::{HeaderMap, HeaderName};
 use serde_json::Value;
+
+/// Where some services put the code of an error.
+const X_AMZN_ERRORTYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+/// Where S3 says that a bucket is elsewhere.
+const X_AMZ_BUCKET_REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
 
 /// What a service answered in the place of a result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,13 +18,16 @@ pub struct ServiceError {
     pub message: String,
     /// The status of the HTTP response.
     pub status: u16,
+    /// The region of the bucket, when S3 says that it is not the one that was asked for.
+    pub region: Option<String>,
     /// The whole body, for further members.
     pub body: Box<Value>,
 }
 
 impl ServiceError {
     /// From the body of a response that is no success.
-    pub(crate) fn of(status: u16, header: Option<&str>, body: &[u8]) -> Self {
+    pub(crate) fn of(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+        let header = |name: &HeaderName| Some(headers.get(name)?.to_str().ok()?.to_owned());
         let value: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
         let text = |names: &[&str]| {
             names
@@ -28,7 +37,7 @@ impl ServiceError {
         };
         // `namespace#Code`, and in headers `Code:http://…`.
         let code = text(&["__type", "code"])
-            .or_else(|| header.map(str::to_owned))
+            .or_else(|| header(&X_AMZN_ERRORTYPE))
             .or_else(|| element(body, "Code"))
             .map(|code| {
                 let code = code.rsplit('#').next().unwrap_or_default();
@@ -50,6 +59,7 @@ impl ServiceError {
             code: code.unwrap_or_else(|| "UnknownError".to_owned()),
             message,
             status,
+            region: header(&X_AMZ_BUCKET_REGION).or_else(|| element(body, "Region")),
             body: Box::new(value),
         }
     }
@@ -143,7 +153,9 @@ impl ClientError {
 
 #[cfg(test)]
 mod tests {
-    use super::ServiceError;
+    use http::HeaderValue;
+
+    use super::{ServiceError, X_AMZN_ERRORTYPE};
 
     #[test]
     fn errors_are_read_in_every_form_that_services_have() {
@@ -179,7 +191,8 @@ mod tests {
                 "none",
             ),
         ] {
-            let error = ServiceError::of(status, header, body.as_bytes());
+            let headers = header.map(|code| (X_AMZN_ERRORTYPE, HeaderValue::from_static(code)));
+            let error = ServiceError::of(status, &headers.into_iter().collect(), body.as_bytes());
             assert_eq!(
                 (error.code.as_str(), error.message.as_str()),
                 (code, message)

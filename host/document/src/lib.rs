@@ -32,4 +32,4 @@ pub use pattern::java_pattern_matches;
 pub use precondition::{Platform, Precondition, PreconditionOutcome};
 pub use resolve::{BoundDocument, ResolvedDocument, ResolvedStep, StoredParameter};
 pub use runbook::Runbook;
-pub use steps::{Flow, OnFailure, Step, is_ssm_action};
+pub use steps::{Flow, OnFailure, Step, action_folder, is_ssm_action, output_folders};

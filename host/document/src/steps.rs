@@ -364,6 +364,28 @@ pub(crate) fn input<'a>(inputs: &'a Value, key: &str) -> Option<&'a Value> {
         .map(|(_, value)| value)
 }
 
+/// An action as the name of a folder, without the colon, as SSM's agent names it. Whatever a document writes there, it
+/// leads nowhere else.
+#[must_use]
+pub fn action_folder(action: &str) -> String {
+    let name: String = action
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+        .collect();
+    if name.trim_matches('.').is_empty() {
+        "action".to_owned()
+    } else {
+        name
+    }
+}
+
+/// The folders of a step's outputs, below those of its run: on the node, and in the keys of S3. In documents of schema
+/// 1.x the step is the id of the property set.
+#[must_use]
+pub fn output_folders(action: &str, step: &str) -> [String; 2] {
+    [action_folder(action), step.to_owned()]
+}
+
 impl Flow {
     /// From a step's inputs.
     #[must_use]

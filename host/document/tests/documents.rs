@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use capstan_document::{Document, Platform, PreconditionOutcome, StoredParameter};
+use capstan_document::{Document, Platform, PreconditionOutcome, StoredParameter, output_folders};
 use serde_json::{Value, json};
 
 fn arguments(value: &Value) -> BTreeMap<String, Value> {
@@ -601,6 +601,27 @@ fn names_that_are_no_folders_are_refused() {
     }
     let new = json!({ "schemaVersion": "2.2", "mainSteps": [{ "name": long, "action": "aws:runShellScript" }] });
     assert!(Document::parse(&new.to_string(), "d").is_err());
+}
+
+#[test]
+fn outputs_are_in_folders_of_their_action_and_step() {
+    for (action, folder) in [
+        ("aws:runShellScript", "awsrunShellScript"),
+        ("x:/../../../etc", "x......etc"),
+        ("..", "action"),
+        (":", "action"),
+    ] {
+        assert_eq!(output_folders(action, "step"), [folder, "step"]);
+    }
+    let old = json!({ "schemaVersion": "1.2", "runtimeConfig": { "aws:runShellScript": { "properties": [
+        { "id": "0.aws:runShellScript", "runCommand": "x" }, { "runCommand": "y" }] } } });
+    let document = Document::parse(&old.to_string(), "d").unwrap();
+    let names: Vec<&str> = document
+        .steps()
+        .iter()
+        .map(|step| step.name.as_str())
+        .collect();
+    assert_eq!(names, ["0.awsrunShellScript", "1.awsrunShellScript"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use capstan_document::{ResolvedDocument, ResolvedStep};
+use capstan_document::{ResolvedDocument, ResolvedStep, action_folder};
 use capstan_policy::{Confinement, Grant, GrantCheck, Manifest, StepDirectories, Subject};
 use capstan_runtime::EventSink;
 use capstan_runtime::worker::{WorkerHandle, WorkerOptions};
@@ -16,7 +16,7 @@ use crate::error::RunnerError;
 use crate::nested::Memory;
 use crate::run::Runner;
 use crate::secrets::Secrets;
-use crate::state::{folder_name, make_private};
+use crate::state::make_private;
 
 /// Documents within documents.
 pub(crate) const MAX_DEPTH: usize = 3;
@@ -144,7 +144,7 @@ impl Session {
     /// When the output of an action would be in a folder with another purpose.
     pub(crate) fn claim(&self, document: &ResolvedDocument) -> Result<(), RunnerError> {
         for step in &document.steps {
-            let name = folder_name(&step.action);
+            let name = action_folder(&step.action);
             if WRITABLE.contains(&name.as_str()) {
                 return Err(RunnerError::Invalid(format!(
                     "no action can be named `{}`: the run keeps other files in a folder of that name",

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use capstan_document::action_folder;
 use capstan_plugins::PluginStore;
 use capstan_sandbox::{Distrust, check_own};
 
@@ -16,19 +17,6 @@ use crate::run::check_id;
 pub struct StateFolder {
     root: PathBuf,
     cache: PathBuf,
-}
-
-/// An action as the name of one folder: whatever a document writes there, it leads nowhere else.
-pub(crate) fn folder_name(action: &str) -> String {
-    let name: String = action
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
-        .collect();
-    if name.trim_matches('.').is_empty() {
-        "action".to_owned()
-    } else {
-        name
-    }
 }
 
 /// Makes a folder for this user alone, with the missing ones above it.
@@ -197,13 +185,14 @@ impl StateFolder {
     pub fn data(&self, action: &str) -> PathBuf {
         let (namespace, name) = action.split_once(':').unwrap_or(("none", action));
         let data = self.root.join("data");
-        data.join(folder_name(namespace)).join(folder_name(name))
+        data.join(action_folder(namespace))
+            .join(action_folder(name))
     }
 
     /// Held by the run that works with what an action keeps.
     #[must_use]
     pub fn data_lock(&self, action: &str) -> PathBuf {
-        self.root.join("locks").join(folder_name(action))
+        self.root.join("locks").join(action_folder(action))
     }
 
     /// The receipts of all runs.
@@ -244,7 +233,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::{StateFolder, folder_name};
+    use super::StateFolder;
     use crate::testing::Folder;
 
     #[test]
@@ -263,17 +252,5 @@ mod tests {
                 .to_string()
                 .contains("by others")
         );
-    }
-
-    #[test]
-    fn an_action_is_one_folder() {
-        for (action, folder) in [
-            ("aws:runShellScript", "awsrunShellScript"),
-            ("x:/../../../etc", "x......etc"),
-            ("..", "action"),
-            (":", "action"),
-        ] {
-            assert_eq!(folder_name(action), folder);
-        }
     }
 }

@@ -29,6 +29,7 @@ mod overlay;
 mod ownership;
 mod probe;
 mod process;
+mod resident;
 mod rlimits;
 mod seccomp;
 mod user;
@@ -43,6 +44,7 @@ pub use error::SandboxError;
 pub use ownership::{Distrust, check_own};
 pub use probe::{LayerSupport, Support, probe};
 pub use process::own_program;
+pub use resident::release_code;
 pub use user::{User, find_user};
 pub use worker::{
     CompilerConfinement, WorkerCommand, WorkerProcess, WorkerSpec, cleanup_worker,

@@ -108,11 +108,16 @@ impl Commands {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if lock(&self.active).is_empty() {
+            if self.are_none() {
                 return;
             }
             changed.await;
         }
+    }
+
+    /// Whether there are none.
+    pub(crate) fn are_none(&self) -> bool {
+        lock(&self.active).is_empty()
     }
 
     /// Leaves everything as it is, for the next start.

@@ -199,13 +199,21 @@ fn run(arguments: RunArguments) -> Result<Exit> {
     let node = identity.node_id.clone();
     let agent = arguments
         .node
-        .agent(state, &folder, identity, Arc::new(TcpConnector))?;
+        .agent(state, &folder, identity, Arc::new(TcpConnector))?
+        .when_idle(shrink);
     tracing::info!(node, "the agent starts");
     let runtime = runtime()?;
     runtime.block_on(agent.run(stopped()))?;
     // What waits for a socket or a signal is not waited for.
     runtime.shutdown_background();
     Ok(Exit::Success)
+}
+
+/// A waiting agent is to take no memory from what the machine is there for.
+fn shrink() {
+    if let Err(error) = capstan_sandbox::release_code() {
+        tracing::debug!(%error, "memory is not given back");
+    }
 }
 
 /// Without TLS nothing tells that an answer is the control plane's.

@@ -7,7 +7,7 @@ mod outcome;
 use std::sync::Arc;
 use std::time::Instant;
 
-use capstan_document::ResolvedStep;
+use capstan_document::{ResolvedStep, output_folders};
 use capstan_inventory::Types;
 use capstan_policy::Subject;
 use capstan_runtime::worker::ensure_compiled;
@@ -22,7 +22,6 @@ use crate::output::{StepOutput, combined};
 use crate::plan::{Prepared, Will, prepare, subject};
 use crate::result::{StepResult, StepStatus};
 use crate::session::Session;
-use crate::state::folder_name;
 pub use outcome::{Judgement, Verdict, judge};
 
 /// The state of a step whose nested document asked for a restart. A component that returns it as its own is run
@@ -92,7 +91,7 @@ impl<'a> StepRun<'a> {
         index: usize,
         (depth, parent): (usize, Option<EventSink>),
     ) -> Self {
-        let folders = [folder_name(&step.action), step.name.clone()];
+        let folders = output_folders(&step.action, &step.name);
         let output = StepOutput::new(session.folder.clone(), folders);
         Self {
             session,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use capstan_document::output_folders;
 use capstan_store::{Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -24,6 +25,8 @@ pub(crate) struct Target {
 pub(crate) struct StepName {
     pub(crate) name: String,
     pub(crate) plugin: String,
+    /// What [`output_folders`] needs besides the plugin: in documents of schema 1.x not the name, which is the plugin's.
+    pub(crate) output: String,
 }
 
 /// What was asked for. Never changes.
@@ -48,8 +51,6 @@ pub(crate) struct Request {
     pub(crate) steps: Vec<StepName>,
     /// Platforms that the document is for; none for all.
     pub(crate) platforms: Vec<String>,
-    /// Whether the steps are named by their plugin, as in documents of schema 1.2.
-    pub(crate) by_plugin: bool,
 }
 
 impl Request {
@@ -74,13 +75,7 @@ impl Request {
         }
         let prefix = self.output_prefix.trim_matches('/');
         let slash = if prefix.is_empty() { "" } else { "/" };
-        // Colons are left out, as the agent does for its folders.
-        let plugin = step.plugin.replace(':', "");
-        let name = if self.by_plugin {
-            format!("0.{plugin}")
-        } else {
-            step.name.clone()
-        };
+        let [plugin, name] = output_folders(&step.plugin, &step.output);
         format!(
             "https://s3.{region}.amazonaws.com/{}{slash}{prefix}/{command}/{node}/{plugin}/{name}/{stream}",
             self.output_bucket

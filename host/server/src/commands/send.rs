@@ -204,18 +204,18 @@ fn request(
         .collect();
     let bound = document.bind(&arguments).map_err(|error| invalid(&error))?;
     let by_plugin = document.schema_version().starts_with("1.");
-    let steps: Vec<StepName> = document
-        .steps()
-        .iter()
-        .map(|step| StepName {
-            name: if by_plugin {
-                step.action.clone()
-            } else {
-                step.name.clone()
-            },
-            plugin: step.action.clone(),
-        })
-        .collect();
+    let mut steps: Vec<StepName> = Vec::new();
+    for step in document.steps() {
+        let name = if by_plugin { &step.action } else { &step.name };
+        // Sets of properties of one plugin are reported as one, where the first of them leaves its outputs.
+        if !steps.iter().any(|known| known.name == *name) {
+            steps.push(StepName {
+                name: name.clone(),
+                plugin: step.action.clone(),
+                output: step.name.clone(),
+            });
+        }
+    }
     let request = Request {
         document_version: input
             .document_version
@@ -239,7 +239,6 @@ fn request(
         alarms: input.alarm_configuration.clone(),
         platforms: found.platforms.clone(),
         steps,
-        by_plugin,
     };
     Ok((request, execution_seconds(&document, bound.parameters())))
 }
