@@ -54,6 +54,13 @@ class World:
         client = self.groups if operation in GROUPS else self.ssm
         return getattr(client, xform_name(operation))
 
+    def call_of_groups(self, operation):
+        """With something in each place of the path."""
+        model = self.groups.meta.service_model.operation_model(operation)
+        members = model.input_shape.members if model.input_shape else {}
+        path = [name for name, shape in members.items() if shape.serialization.get("location") == "uri"]
+        return lambda: getattr(self.groups, xform_name(operation))(**dict.fromkeys(path, "arn:aws:x:y:z:a/b"))
+
     def groups_of_node(self):
         """A node has no business with groups."""
         return boto3.client(
@@ -282,6 +289,7 @@ ELSEWHERE = {
     ("CreateDocument", "DocumentLimitExceeded"): test_documents.test_an_account_has_500_documents,
     ("UpdateDocument", "DocumentVersionLimitExceeded"): test_documents.test_a_document_has_1000_versions,
     ("ModifyDocumentPermission", "DocumentPermissionLimit"): test_documents.test_sharing_is_refused,
+    ("PutParameter", "ParameterLimitExceeded"): test_parameters.test_an_account_has_10000_standard_parameters,
     ("PutParameter", "ParameterMaxVersionLimitExceeded"): test_parameters.test_a_hundred_versions_are_kept,
     ("LabelParameterVersion", "ParameterVersionLabelLimitExceeded"): test_parameters.test_a_version_has_ten_labels,
 }
@@ -318,7 +326,6 @@ NEVER = {
     "AssociatedInstances": (["DeleteDocument"], "no document is associated with nodes yet"),
     "InvalidDocument": (["DescribeInstanceProperties"], "no document is associated with nodes yet"),
     "InvalidActivationId": (["DeleteActivation"], "the model has the form of ids; one of nothing is an InvalidActivation"),
-    "ParameterLimitExceeded": (["PutParameter"], "10,000 take long; the server's own tests of tiers lower the limit"),
     "InvalidKeyId": (["GetParameter", "GetParameters", "GetParametersByPath", "GetParameterHistory"], SEALED),
 }
 NEVER_OF_ONE = {
@@ -362,6 +369,13 @@ def test_what_is_not_served_says_so(world):
         code, status, message = code_of(getattr(world.ssm, xform_name(operation)))
         assert (code, status) == ("UnknownOperationException", 400), operation
         assert operation in message and "not served" in message, message
+
+
+def test_groups_that_are_not_served_say_so(world):
+    model = world.groups.meta.service_model
+    for operation in set(model.operation_names) - set(VALID):
+        code, status, message = code_of(world.call_of_groups(operation))
+        assert (code, status) == ("UnknownOperationException", 404), (operation, message)
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,38 @@ def test_a_node_speaks_for_itself_alone(server, ssm, agent):
         assert refused.value.code in ("InvalidInstanceId", "AccessDeniedException")
 
 
+@pytest.mark.parametrize(
+    "operation, body, code, words",
+    [
+        # Of a command that there never was: an agent that asks once more gives up.
+        ("AcknowledgeMessage", {"MessageId": "{mine}"}, "InvalidMessageId", "not to be had any more"),
+        ("AcknowledgeMessage", {"MessageId": "made-up"}, "AccessDeniedException", "made-up"),
+        ("AcknowledgeMessage", {}, "ValidationException", "messageId"),
+        ("SendReply", {"MessageId": "{mine}", "ReplyId": "1", "Payload": "{"}, "ValidationException", "Payload"),
+        ("SendReply", {"MessageId": "made-up", "ReplyId": "1", "Payload": "{}"}, "AccessDeniedException", "made-up"),
+        ("FailMessage", {"MessageId": "made-up", "FailureType": "NoHandlerExists"}, "AccessDeniedException", "made-up"),
+        ("DeleteMessage", {"MessageId": "made-up"}, "AccessDeniedException", "made-up"),
+        ("GetMessages", {"Destination": "{node}"}, "ValidationException", "messagesRequestId"),
+        ("ForgetMessages", {}, "UnknownOperationException", "ForgetMessages"),
+    ],
+)
+def test_what_is_wrong_with_a_message_is_told(agent, operation, body, code, words):
+    places = {"{mine}": f"aws.ssm.{uuid.uuid4()}.{agent.node}", "{node}": agent.node}
+    body = {member: places.get(value, value) for member, value in body.items()}
+    with pytest.raises(ServiceError) as refused:
+        agent.messages(operation, body)
+    assert (refused.value.code, refused.value.status) == (code, 400), refused.value
+    assert words in str(refused.value)
+
+
+def test_what_is_over_is_not_told_twice(agent):
+    """Replies for a command that is not there, and what follows them, are taken and dropped: they may be late ones."""
+    message = {"MessageId": f"aws.ssm.{uuid.uuid4()}.{agent.node}"}
+    agent.reply(message, "Success")
+    agent.delete(message)
+    agent.messages("FailMessage", {**message, "FailureType": "NoHandlerExists"})
+
+
 def test_a_node_is_not_sent_elsewhere(agent):
     """GetEndpoint redirects agents of AWS; the server that they asked is the right one here."""
     answer = agent.messages("GetEndpoint", {"Destination": agent.node, "Protocol": "ec2messages"})

@@ -2,16 +2,18 @@
 
 import base64
 import concurrent.futures
+import contextlib
 import datetime
 import json
 import os
+import sqlite3
 import subprocess
 from pathlib import Path
 
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from conftest import REGION, code_of, postgres_programs, wait_for
+from conftest import REGION, Server, code_of, postgres_programs, wait_for
 
 ACCOUNT = "000000000000"
 
@@ -289,6 +291,25 @@ def test_a_hundred_versions_are_kept(ssm, put, name):
     assert value_of(ssm, name) == "102"
     ssm.unlabel_parameter_version(Name=name, ParameterVersion=3, Labels=["keep"])
     assert put(name, "x", Overwrite=True) == 103
+
+
+def test_an_account_has_10000_standard_parameters(tmp_path):
+    """As many more are counted as would take long to put."""
+    with Server(tmp_path) as server:
+        ssm = server.client()
+        ssm.put_parameter(Name="last", Value="x", Type="String")
+        assert server.stop() == 0
+        (database,) = tmp_path.rglob("server.db")
+        with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("UPDATE parameter_counts SET count = 10000 WHERE tier = 'Standard'")
+        server.start()
+        refused = code_of(ssm.put_parameter, Name="more", Value="x", Type="String")
+        assert refused[:2] == ("ParameterLimitExceeded", 400) and "(10000)" in refused[2], refused
+        assert ssm.put_parameter(Name="last", Value="y", Overwrite=True)["Version"] == 2
+        assert ssm.put_parameter(Name="more", Value="x", Type="String", Tier="Advanced")["Version"] == 1
+        ssm.delete_parameter(Name="last")
+        assert ssm.put_parameter(Name="standard", Value="x", Type="String")["Tier"] == "Standard"
+        assert server.stop() == 0
 
 
 # Hierarchies and lists.

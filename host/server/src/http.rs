@@ -155,6 +155,8 @@ async fn respond(server: &Arc<Server>, request: Request<Incoming>) -> Response<F
             response.headers_mut().insert(header::CONTENT_TYPE, kind);
             response
         }
+        // Signed, so that it is a client of AWS's, which reads errors in AWS's form.
+        _ if request.headers().contains_key(header::AUTHORIZATION) => call(server, request).await,
         (_, path) => plain(
             StatusCode::NOT_FOUND,
             format!(
