@@ -146,7 +146,7 @@ def test_a_secret_reaches_the_place_it_is_for(tmp_path, put, run):
 
 def test_nodes_read_what_their_role_may(tmp_path):
     """One that was broken into gives away no more than is for its role."""
-    rules = ["web=/web/*", "web=shared", "db=/db/*"]
+    rules = ["web=/web/*", "web=shared", "web=/some/?", "web=/some/*/x", "web=/a*/b*", "db=/db/*"]
     more = [argument for rule in rules for argument in ("--node-parameters", rule)]
     with Server(tmp_path, arguments=["--no-local-node", *more]) as server:
         ssm = server.client()
@@ -174,6 +174,10 @@ def test_nodes_read_what_their_role_may(tmp_path):
         assert refusal("web", "GetParameters", Names=["/web/key", "/db/key"])[0] == "AccessDeniedException"
         assert refusal("web", "GetParametersByPath", Path="/web", Recursive=True) is None
         assert refusal("web", "GetParametersByPath", Path="/web/sub") is None
+        assert refusal("web", "GetParametersByPath", Path="/apps/back") is None
+        # Not all that is there is theirs.
+        for path in ("/some", "/apps", "/db"):
+            assert refusal("web", "GetParametersByPath", Path=path)[0] == "AccessDeniedException", path
         assert refusal("web", "GetParametersByPath", Path="/")[0] == "AccessDeniedException"
         assert refusal("web", "GetParameterHistory", Name="/web/key") is None
         assert refusal("web", "GetParameterHistory", Name="/db/key")[0] == "AccessDeniedException"

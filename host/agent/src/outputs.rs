@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use capstan_client::{Client, ClientError, Endpoint, Options};
@@ -63,7 +63,7 @@ impl Places<'_> {
             ..Kept::default()
         };
         if let Some(folder) = &self.allowed.folder {
-            self.copy(folder, steps, &mut kept.problems);
+            kept.problems = self.copy(folder, steps).await;
         }
         if !self.command.output_bucket.is_empty() {
             self.upload(steps, &mut kept).await;
@@ -74,21 +74,30 @@ impl Places<'_> {
         kept
     }
 
-    fn copy(&self, root: &str, steps: &[StepResult], problems: &mut Vec<String>) {
+    /// What went wrong.
+    async fn copy(&self, root: &str, steps: &[StepResult]) -> Vec<String> {
+        let mut copies = Vec::new();
         for step in steps {
             let [plugin, name] = output_folders(&step.action, &step.name);
-            let folders = [self.command.id.clone(), plugin, name];
             for (stream, path) in files(step) {
-                let copied = open_output(path)
-                    .and_then(|file| copy_output(file, Path::new(root), &folders, stream));
-                if let Err(error) = copied {
-                    let step = &step.name;
-                    problems.push(format!(
-                        "the {stream} of `{step}` is not in {root}: {error}"
-                    ));
-                }
+                let folders = [self.command.id.clone(), plugin.clone(), name.clone()];
+                copies.push((step.name.clone(), stream, path.to_owned(), folders));
             }
         }
+        let root = root.to_owned();
+        let copy = move || {
+            let copy = |(step, stream, path, folders): (String, &str, PathBuf, [String; 3])| {
+                open_output(&path)
+                    .and_then(|file| copy_output(file, Path::new(&root), &folders, stream))
+                    .err()
+                    .map(|error| format!("the {stream} of `{step}` is not in {root}: {error}"))
+            };
+            copies.into_iter().filter_map(copy).collect()
+        };
+        // They may be large, and the agent does all else in one thread.
+        tokio::task::spawn_blocking(copy)
+            .await
+            .unwrap_or_else(|error| vec![error.to_string()])
     }
 
     async fn upload(&self, steps: &[StepResult], kept: &mut Kept) {

@@ -98,7 +98,7 @@ impl StepOutput {
                 &self.root,
                 &self.folders,
                 name,
-                OFlags::WRONLY | OFlags::APPEND,
+                OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE,
             )
             .ok();
         }
@@ -140,7 +140,12 @@ impl StepOutput {
             ("stderrConsole", stderr, &self.stderr),
         ] {
             if stream.total > 0
-                && let Ok(mut file) = open(&self.root, &self.folders, name, OFlags::WRONLY)
+                && let Ok(mut file) = open(
+                    &self.root,
+                    &self.folders,
+                    name,
+                    OFlags::WRONLY | OFlags::CREATE,
+                )
                 && file.set_len(0).is_ok()
             {
                 let _ = file.write_all(text.as_bytes());
@@ -166,7 +171,7 @@ pub fn open_output(path: &Path) -> io::Result<File> {
         return Err(strange());
     };
     let root = path.ancestors().nth(3).ok_or_else(strange)?;
-    open(root, &[action, step], &name, OFlags::RDWR)
+    open(root, &[action, step], &name, OFlags::RDONLY)
 }
 
 /// Copies a whole output below a folder, for this user alone. Folders and what was there before are made and replaced;
@@ -179,21 +184,23 @@ pub fn copy_output(mut from: File, root: &Path, folders: &[String], name: &str) 
         .recursive(true)
         .mode(0o700)
         .create(root)?;
-    let mut to = open(root, folders, name, OFlags::WRONLY)?;
+    let mut to = open(root, folders, name, OFlags::WRONLY | OFlags::CREATE)?;
     to.set_len(0)?;
     io::copy(&mut from, &mut to)?;
     to.sync_all()
 }
 
-/// Opens a file below a folder, for writing at least, and makes what is missing on the way. Only the root may be reached
-/// over links.
+/// Opens a file below a folder; with `CREATE` also makes what is missing on the way. Only the root may be reached over
+/// links.
 fn open(root: &Path, folders: &[String], name: &str, flags: OFlags) -> io::Result<File> {
     let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut at: OwnedFd = openat(CWD, root, folder, Mode::empty())?;
     for name in folders {
-        match mkdirat(at.as_fd(), name.as_str(), Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
+        if flags.contains(OFlags::CREATE) {
+            match mkdirat(at.as_fd(), name.as_str(), Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         at = openat(
             at.as_fd(),
@@ -203,7 +210,7 @@ fn open(root: &Path, folders: &[String], name: &str, flags: OFlags) -> io::Resul
         )?;
     }
     // Without `NONBLOCK` a pipe that was put there would make the supervisor wait for a reader.
-    let flags = flags | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = openat(at, name, flags, Mode::RUSR | Mode::WUSR)?;
     let stat = fstat(&file)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink != 1 {
@@ -272,6 +279,12 @@ mod tests {
         assert_eq!(copy.chars().count(), 24_000);
         assert!(copy.ends_with("x--output truncated--"));
         assert_eq!(output.texts(), (copy, "bad \u{fffd} byte".to_owned()));
+        assert!(open_output(&step.join("stdout")).is_ok());
+        // What is gone is not made anew by those who look for it.
+        for gone in ["stdin", "../other/stdout"] {
+            assert!(open_output(&step.join(gone)).is_err(), "{gone}");
+            assert!(!step.join(gone).exists(), "{gone}");
+        }
     }
 
     #[test]

@@ -42,6 +42,28 @@ impl Reach {
         tx: &mut Transaction<'_>,
         names: impl IntoIterator<Item = &'a str>,
     ) -> Result<(), ApiError> {
+        self.demand_all(tx, names, glob)
+    }
+
+    /// Refuses a node whose role does not have all that is below a path.
+    pub(super) fn demand_below(
+        &self,
+        tx: &mut Transaction<'_>,
+        path: &str,
+    ) -> Result<(), ApiError> {
+        let below = format!("{}/", path.trim_end_matches('/'));
+        // What matches and ends with the star also matches with anything more.
+        self.demand_all(tx, [below.as_str()], |pattern, below| {
+            pattern.ends_with('*') && glob(pattern, below)
+        })
+    }
+
+    fn demand_all<'a>(
+        &self,
+        tx: &mut Transaction<'_>,
+        names: impl IntoIterator<Item = &'a str>,
+        matches: impl Fn(&str, &str) -> bool,
+    ) -> Result<(), ApiError> {
         let Caller::Node(node) = &self.caller else {
             return Ok(());
         };
@@ -54,7 +76,7 @@ impl Reach {
         let has = |name: &str| {
             rules
                 .iter()
-                .any(|rule| rule.role == role && glob(bare(&rule.pattern), bare(name)))
+                .any(|rule| rule.role == role && matches(bare(&rule.pattern), bare(name)))
         };
         match names.into_iter().find(|name| !has(name)) {
             None => Ok(()),
@@ -64,16 +86,6 @@ impl Reach {
                 Err(denied(&self.caller, &self.config.account, &action))
             }
         }
-    }
-
-    /// Refuses a node whose role does not have all that is below a path.
-    pub(super) fn demand_below(
-        &self,
-        tx: &mut Transaction<'_>,
-        path: &str,
-    ) -> Result<(), ApiError> {
-        let below = format!("{}/*", path.trim_end_matches('/'));
-        self.demand(tx, [below.as_str()])
     }
 }
 
