@@ -57,11 +57,11 @@ class Elsewhere(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def elsewhere():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
     server.seen, server.kept = [], {}
-    Thread(target=server.serve_forever).start()
+    Thread(target=server.serve_forever, args=(0.01,)).start()
     yield server
     server.shutdown()
     server.server_close()

@@ -25,8 +25,8 @@ pub(crate) struct Target {
 pub(crate) struct StepName {
     pub(crate) name: String,
     pub(crate) plugin: String,
-    /// What [`output_folders`] needs besides the plugin: in documents of schema 1.x not the name, which is the plugin's.
-    pub(crate) output: String,
+    /// The step that [`output_folders`] needs, where it is not the name: in documents of schema 1.x that is the plugin's.
+    pub(crate) output: Option<String>,
 }
 
 /// What was asked for. Never changes.
@@ -75,7 +75,8 @@ impl Request {
         }
         let prefix = self.output_prefix.trim_matches('/');
         let slash = if prefix.is_empty() { "" } else { "/" };
-        let [plugin, name] = output_folders(&step.plugin, &step.output);
+        let [plugin, name] =
+            output_folders(&step.plugin, step.output.as_deref().unwrap_or(&step.name));
         format!(
             "https://s3.{region}.amazonaws.com/{}{slash}{prefix}/{command}/{node}/{plugin}/{name}/{stream}",
             self.output_bucket

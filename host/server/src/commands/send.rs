@@ -212,7 +212,7 @@ fn request(
             steps.push(StepName {
                 name: name.clone(),
                 plugin: step.action.clone(),
-                output: step.name.clone(),
+                output: by_plugin.then(|| step.name.clone()),
             });
         }
     }
